@@ -1,0 +1,105 @@
+"""dosegrad: open radiotherapy treatment planning; every dose brings its gradient.
+
+The names below load on first use, so that importing the package is quick and pulls in no
+compiler, plotting, DICOM or web library. Not a medical device.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from dosegrad._version import __version__
+
+_PLACES: Final[dict[str, str]] = {
+    "Beam": "dosegrad.beams.beam",
+    "Beams": "dosegrad.beams.beam",
+    "CT": "dosegrad.patient.ct",
+    "Dose": "dosegrad.dose",
+    "DosegradError": "dosegrad.errors",
+    "Grid": "dosegrad.geometry.grid",
+    "Influence": "dosegrad.influence.matrix",
+    "ParticleMachine": "dosegrad.machine.particle",
+    "Patient": "dosegrad.patient.patient",
+    "Plan": "dosegrad.plan",
+    "Structure": "dosegrad.patient.structures",
+    "compute_dose": "dosegrad.plan",
+    "compute_influence": "dosegrad.influence.build",
+    "dvh": "dosegrad.evaluation.dose_volume",
+    "evaluate": "dosegrad.evaluation.clinical_goals",
+    "load_machine": "dosegrad.machine.library",
+    "load_plan": "dosegrad.io.archive",
+    "optimise": "dosegrad.optimisation.optimise",
+    "phantom": "dosegrad.patient.phantoms",
+    "read_dicom": "dosegrad.io.dicom.study",
+    "read_patient": "dosegrad.io.patients",
+    "steer": "dosegrad.beams.steering",
+}
+_MODULES: Final = ("engines", "objectives", "plot")
+
+if TYPE_CHECKING:
+    from dosegrad import engines, objectives, plot
+    from dosegrad.beams.beam import Beam, Beams
+    from dosegrad.beams.steering import steer
+    from dosegrad.dose import Dose
+    from dosegrad.errors import DosegradError
+    from dosegrad.evaluation.clinical_goals import evaluate
+    from dosegrad.evaluation.dose_volume import dvh
+    from dosegrad.geometry.grid import Grid
+    from dosegrad.influence.build import compute_influence
+    from dosegrad.influence.matrix import Influence
+    from dosegrad.io.archive import load_plan
+    from dosegrad.io.dicom.study import read_dicom
+    from dosegrad.io.patients import read_patient
+    from dosegrad.machine.library import load_machine
+    from dosegrad.machine.particle import ParticleMachine
+    from dosegrad.optimisation.optimise import optimise
+    from dosegrad.patient.ct import CT
+    from dosegrad.patient.patient import Patient
+    from dosegrad.patient.phantoms import phantom
+    from dosegrad.patient.structures import Structure
+    from dosegrad.plan import Plan, compute_dose
+
+__all__ = [  # noqa: RUF022 - sorted as people look names up
+    "__version__",
+    "CT",
+    "Beam",
+    "Beams",
+    "Dose",
+    "DosegradError",
+    "Grid",
+    "Influence",
+    "ParticleMachine",
+    "Patient",
+    "Plan",
+    "Structure",
+    "compute_dose",
+    "compute_influence",
+    "dvh",
+    "engines",
+    "evaluate",
+    "load_machine",
+    "load_plan",
+    "objectives",
+    "optimise",
+    "phantom",
+    "plot",
+    "read_dicom",
+    "read_patient",
+    "steer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        value = getattr(import_module(_PLACES[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"dosegrad.{name}")
+    else:
+        raise AttributeError(f"module 'dosegrad' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Beams, spots and steering."""

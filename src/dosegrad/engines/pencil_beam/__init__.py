@@ -1,0 +1,1 @@
+"""Pencil beams of protons and ions."""

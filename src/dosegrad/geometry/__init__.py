@@ -1,0 +1,1 @@
+"""Grids, frames and rays."""

@@ -1,0 +1,1 @@
+"""Influence matrices and dose maps."""

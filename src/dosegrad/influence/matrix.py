@@ -1,0 +1,95 @@
+"""The influence matrix: dose per unit weight, voxels by columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import csc_array
+
+from dosegrad.arrays import Array, IntArray, readonly
+from dosegrad.beams.beam import Beams
+from dosegrad.dose import Dose
+from dosegrad.errors import PlanError, unknown_name
+from dosegrad.geometry.grid import Grid
+from dosegrad.patient.patient import Patient
+
+__all__ = ["Influence"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Influence:
+    """Dose per unit weight of every column on the voxels that matter.
+
+    Parameters
+    ----------
+    patient
+        Whose structures objectives will act on.
+    beams
+        What the columns are.
+    grid
+        The dose grid.
+    voxels
+        Flat indices into ``grid`` of the matrix rows, ascending, shape (n_voxels,).
+    matrix
+        Dose, Gy per unit weight, csc float32 with int32 rows, shape (n_voxels, n_columns).
+    extra
+        Values, float32, of further quantities (``"let_dose"``, ...) that share the sparsity of
+        ``matrix``, each of the length of ``matrix.data``.
+    provenance
+        Engine, settings, version.
+    """
+
+    patient: Patient
+    beams: Beams
+    grid: Grid
+    voxels: IntArray
+    matrix: csc_array
+    extra: Mapping[str, Array] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "voxels", readonly(self.voxels, np.int64))
+        object.__setattr__(self, "extra", MappingProxyType(dict(self.extra)))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        expected = (self.voxels.size, self.beams.n_columns)
+        if self.matrix.shape != expected:
+            raise PlanError(f"influence matrix {self.matrix.shape} should be {expected}.")
+
+    def __repr__(self) -> str:
+        rows, columns = self.matrix.shape
+        return f"Influence({rows} voxels × {columns} columns, {self.matrix.nnz} non-zeros)"
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of the quantities that :meth:`quantity` gives."""
+        return ("dose", *self.extra)
+
+    def quantity(self, name: str) -> csc_array:
+        """Matrix (n_voxels, n_columns) of a quantity: ``"dose"``, ``"let_dose"``...
+
+        Raises
+        ------
+        UnknownNameError
+            If the influence was computed without it.
+        """
+        if name == "dose":
+            return self.matrix
+        if name not in self.extra:
+            raise unknown_name("quantity of this influence", name, self.quantities)
+        parts = (self.extra[name], self.matrix.indices, self.matrix.indptr)
+        return csc_array(parts, shape=self.matrix.shape)
+
+    def dose(self, weights: ArrayLike) -> Dose:
+        """Dose of the whole course for ``weights`` (n_columns,); 0 in voxels without a row."""
+        factors = np.asarray(weights, dtype=float)
+        if factors.shape != (self.beams.n_columns,):
+            raise PlanError(
+                f"{factors.size} weights do not fit {self.beams.n_columns} columns of the beams."
+            )
+        array = np.zeros(self.grid.n_voxels)
+        array[self.voxels] = self.matrix @ factors
+        return Dose(self.grid, array.reshape(self.grid.shape), provenance=self.provenance)

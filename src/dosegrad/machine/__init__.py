@@ -1,0 +1,1 @@
+"""Base data of treatment machines."""

@@ -1,0 +1,165 @@
+"""Base data of a particle machine: what one pencil beam does in water, energy by energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from dosegrad.arrays import Array, readonly
+from dosegrad.errors import EnergyError, MachineError
+
+__all__ = ["ParticleMachine", "PencilBeamData"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PencilBeamData:
+    """One energy of a machine in water; all tables share ``depths``.
+
+    Parameters
+    ----------
+    energy
+        Nominal energy, MeV or MeV/u.
+    depths
+        Depth in water, mm, ascending from 0, shape (n,).
+    dose
+        Integral depth dose per primary particle, MeV cm2/g, shape (n,).
+    sigmas
+        In-water lateral spread of each Gaussian (k, n), mm, without the initial spot.
+    weights
+        Share of each Gaussian (k, n); columns sum to one.
+    let
+        Dose-averaged LET, keV/µm, shape (n,); empty where the file has none.
+    range
+        Depth of the distal 80 % of the peak, mm.
+    peak
+        Depth of the maximum, mm.
+    focus_distance
+        Distances from the nozzle exit, mm, ascending, at which ``focus_sigma`` holds, shape (m,).
+    focus_sigma
+        Standard deviation of the spot in air, mm, shape (m,).
+    offset
+        Depth added to the water-equivalent depth before looking tables up, mm.
+    energy_spread
+        Standard deviation of the beam's energy, MeV or MeV/u.
+    alpha, beta
+        LQ tables (tissue class, n), 1/Gy and 1/Gy2; empty where the file has none.
+    """
+
+    energy: float
+    depths: Array
+    dose: Array
+    sigmas: Array
+    weights: Array
+    let: Array
+    range: float
+    peak: float
+    focus_distance: Array
+    focus_sigma: Array
+    offset: float = 0.0
+    energy_spread: float = 0.0
+    alpha: Array = field(default_factory=lambda: np.empty((0, 0)))
+    beta: Array = field(default_factory=lambda: np.empty((0, 0)))
+
+    def __post_init__(self) -> None:
+        names = ("depths", "dose", "sigmas", "weights", "let", "focus_distance", "focus_sigma")
+        for name in (*names, "alpha", "beta"):
+            object.__setattr__(self, name, readonly(getattr(self, name)))
+        n = self.depths.size
+        if n < 2 or (np.diff(self.depths) <= 0).any():
+            raise MachineError(f"{self.energy:g} MeV: depths must ascend and be at least two.")
+        if self.dose.shape != (n,) or self.sigmas.shape != self.weights.shape:
+            raise MachineError(f"{self.energy:g} MeV: tables differ in length from depths.")
+        if self.sigmas.ndim != 2 or self.sigmas.shape[1] != n:
+            raise MachineError(f"{self.energy:g} MeV: sigmas must be (Gaussians, depths).")
+        if self.let.size not in (0, n):
+            raise MachineError(f"{self.energy:g} MeV: LET must be as long as depths, or empty.")
+
+    def __repr__(self) -> str:
+        return f"PencilBeamData({self.energy:.1f} MeV, range {self.range:.1f} mm)"
+
+    def spot_sigma(self, distance: float) -> float:
+        """Standard deviation of the spot in air, mm, ``distance`` mm from the nozzle exit."""
+        return float(np.interp(distance, self.focus_distance, self.focus_sigma))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParticleMachine:
+    """A machine that delivers spots of protons or ions.
+
+    Parameters
+    ----------
+    name
+        As ``load_machine`` knows it.
+    modality
+        ``"protons"``, ``"helium"`` or ``"carbon"``.
+    sad
+        Virtual source to isocentre, mm; ``None`` for parallel beams.
+    nozzle_distance
+        Nozzle exit (beam application system) to isocentre, mm.
+    data
+        One :class:`PencilBeamData` per energy, ascending.
+    air_offset
+        Air thickness, mm, that the depth tables already contain (matRad's ``fitAirOffset``).
+    tissues
+        alpha_x, beta_x of each tissue class of the alpha and beta tables, shape (classes, 2).
+    description
+        Where the data came from, for people and provenance.
+    """
+
+    name: str
+    modality: str
+    sad: float | None
+    nozzle_distance: float
+    data: tuple[PencilBeamData, ...]
+    air_offset: float = 0.0
+    tissues: Array = field(default_factory=lambda: np.empty((0, 2)))
+    description: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        energies = [d.energy for d in self.data]
+        if not energies or any(b <= a for a, b in zip(energies, energies[1:], strict=False)):
+            raise MachineError(f"machine {self.name!r} needs energies in ascending order.")
+        object.__setattr__(self, "data", tuple(self.data))
+        object.__setattr__(self, "tissues", readonly(self.tissues))
+        object.__setattr__(self, "description", MappingProxyType(dict(self.description)))
+
+    def __repr__(self) -> str:
+        low, high = self.energies[0], self.energies[-1]
+        n = len(self.data)
+        return f"ParticleMachine({self.name!r}, {self.modality}, {n} energies {low:.0f}-{high:.0f})"
+
+    @property
+    def energies(self) -> Array:
+        """Energies, MeV or MeV/u, ascending, shape (n,)."""
+        return np.array([d.energy for d in self.data])
+
+    @property
+    def ranges(self) -> Array:
+        """Depth of the distal 80 % of each energy's peak, mm, shape (n,)."""
+        return np.array([d.range for d in self.data])
+
+    @property
+    def peaks(self) -> Array:
+        """Depth of each energy's maximum, mm, shape (n,)."""
+        return np.array([d.peak for d in self.data])
+
+    def at_energy(self, energy: float) -> PencilBeamData:
+        """Data of the energy nearest to ``energy``, which must be one of the machine's own.
+
+        Raises
+        ------
+        EnergyError
+            If no energy of the machine is within 0.01 MeV.
+        """
+        energies = self.energies
+        index = int(np.argmin(np.abs(energies - energy)))
+        if abs(energies[index] - energy) > 0.01:
+            raise EnergyError(
+                f"spot energy {energy:.2f} MeV is not one of machine {self.name!r} "
+                f"({energies[0]:.1f} to {energies[-1]:.1f} MeV in {energies.size} steps; the "
+                f"nearest is {energies[index]:.2f}). Move the spot to a listed energy."
+            )
+        return self.data[index]

@@ -1,0 +1,1 @@
+"""From influence and objectives to a plan."""

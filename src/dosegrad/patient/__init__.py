@@ -1,0 +1,1 @@
+"""CT, structures, calibration, media and phantoms."""

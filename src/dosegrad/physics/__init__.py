@@ -1,0 +1,1 @@
+"""Materials and what protons do in them."""

@@ -1,0 +1,34 @@
+"""Conversions between the units of files and those of the code (mm, MeV, Gy, g/cm3).
+
+A bare name anywhere in dosegrad is in the units of the table in CONTRIBUTING.md; numbers in
+other units are converted here, once, when they enter or leave.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "CM_PER_MM",
+    "FWHM_PER_SIGMA",
+    "GY_PER_MEV_CM2_PER_G_PER_MM2",
+    "J_PER_MEV",
+    "MM_PER_CM",
+    "PARTICLES_PER_WEIGHT",
+]
+
+MM_PER_CM: Final = 10.0
+CM_PER_MM: Final = 0.1
+
+#: Elementary charge in C (exact since the 2019 SI), hence joule per MeV.
+J_PER_MEV: Final = 1.602176634e-13
+
+#: One unit of spot weight is a million particles.
+PARTICLES_PER_WEIGHT: Final = 1e6
+
+#: Dose in Gy of 10^6 particles whose integral depth dose is 1 MeV cm2/g each and whose lateral
+#: density is 1 per mm2: 1e6 x 1.602e-13 J x (100 mm2/cm2) x (1000 g/kg).
+GY_PER_MEV_CM2_PER_G_PER_MM2: Final = PARTICLES_PER_WEIGHT * J_PER_MEV * 1e2 * 1e3
+
+#: Full width at half maximum of a Gaussian of unit standard deviation, 2 sqrt(2 ln 2).
+FWHM_PER_SIGMA: Final = 2.3548200450309493
