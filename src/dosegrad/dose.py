@@ -74,7 +74,7 @@ class Dose:
         return interpolate(self.grid, self.array, points)
 
     def difference(self, other: Dose) -> Dose:
-        """This dose minus ``other``, which is interpolated to this dose's grid if it must."""
+        """Dose minus ``other``, which is interpolated to this dose's grid if it must."""
         values = other.array
         if other.grid != self.grid:
             indices = np.moveaxis(np.indices(self.grid.shape), 0, -1)

@@ -1,4 +1,7 @@
-"""Names of engines and where their code lives, as text, so that nothing loads early."""
+"""Names of engines, readers and writers and where their code lives, as text.
+
+Nothing loads early, and lower layers can hand over to upper ones without importing them.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,22 @@ from typing import Any, Final
 
 from dosegrad.errors import unknown_name
 
-__all__ = ["ENGINES", "load_object"]
+__all__ = ["ENGINES", "MACHINE_READERS", "PLAN_WRITERS", "load_object"]
 
 #: Engine name -> "module:attribute" of its settings class.
 ENGINES: Final[dict[str, str]] = {
     "pencil-beam": "dosegrad.engines.pencil_beam.engine:PencilBeam",
+}
+
+#: File ending -> reader of a machine file.
+MACHINE_READERS: Final[dict[str, str]] = {
+    ".mat": "dosegrad.io.matrad_machine:read_matrad_machine",
+    ".npz": "dosegrad.machine.archive:read_machine_archive",
+}
+
+#: File ending -> writer of a plan.
+PLAN_WRITERS: Final[dict[str, str]] = {
+    "": "dosegrad.io.archive:save_plan",
 }
 
 

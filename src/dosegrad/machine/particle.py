@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -120,7 +121,7 @@ class ParticleMachine:
 
     def __post_init__(self) -> None:
         energies = [d.energy for d in self.data]
-        if not energies or any(b <= a for a, b in zip(energies, energies[1:], strict=False)):
+        if not energies or any(b <= a for a, b in pairwise(energies)):
             raise MachineError(f"machine {self.name!r} needs energies in ascending order.")
         object.__setattr__(self, "data", tuple(self.data))
         object.__setattr__(self, "tissues", readonly(self.tissues))

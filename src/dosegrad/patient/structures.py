@@ -157,5 +157,5 @@ def resolve_overlaps(structures: Mapping[str, Structure], grid: Grid) -> dict[st
 
 
 def _priority(structure: Structure) -> int:
-    assert structure.priority is not None  # noqa: S101 - set by the constructor
+    assert structure.priority is not None  # set by the constructor
     return structure.priority
