@@ -78,7 +78,9 @@ class MaskShape:
             picked.append(np.floor(start[axis] + steps + 0.5 + 1e-9).astype(np.int64))
         within = [(p >= 0) & (p < n) for p, n in zip(picked, self.grid.shape, strict=True)]
         clipped = [np.clip(p, 0, n - 1) for p, n in zip(picked, self.grid.shape, strict=True)]
-        result: Mask = self.inside[np.ix_(*clipped)] & np.logical_and.reduce(np.ix_(*within))
+        z, y, x = within
+        box = z[:, np.newaxis, np.newaxis] & y[:, np.newaxis] & x
+        result: Mask = self.inside[np.ix_(*clipped)] & box
         return result
 
     @property
