@@ -1,0 +1,5 @@
+"""``python -m dosegrad``: the command line."""
+
+from dosegrad.cli import main
+
+main()

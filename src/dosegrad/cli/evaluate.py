@@ -1,0 +1,66 @@
+"""``dosegrad evaluate``: a saved plan against clinical goals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dosegrad.cli.console import ExitCode, Json, Quiet, say, say_json, step, working
+from dosegrad.cli.patients import find_patient
+from dosegrad.cli.plan_file import PlanFile, read_plan_file
+from dosegrad.cli.planning import choose_patient
+from dosegrad.cli.results import dose_statistics, report_content, statistics_as_text
+from dosegrad.errors import PlanError
+
+if TYPE_CHECKING:
+    from dosegrad.patient.patient import Patient
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    plan: Annotated[Path, typer.Argument(help="A saved plan, or a folder of 'dosegrad plan'.")],
+    patient: Annotated[
+        str | None, typer.Option(help="A .mat file, a DICOM folder, or a phantom.")
+    ] = None,
+    goal: Annotated[
+        list[str] | None, typer.Option(help="Such as 'PTV: D95% >= 57 Gy'; may be repeated.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Check a saved plan's dose against goals, and say the dose of every structure.
+
+    A folder written by 'dosegrad plan' knows its patient, if that was a phantom, and its goals.
+    """
+    from dosegrad.evaluation.clinical_goals import evaluate as check
+    from dosegrad.io.archive import load_plan
+
+    request = read_plan_file(plan / "plan.toml") if (plan / "plan.toml").is_file() else None
+    goals = goal or (request.check.goals if request else ())
+    with working(silent=quiet or as_json) as bars, step(bars, "evaluating"):
+        saved = load_plan(plan / "plan.npz" if plan.is_dir() else plan)
+        if saved.dose is None:
+            raise PlanError(f"plan '{plan}' holds no dose; compute one first with compute_dose.")
+        subject = find_patient(patient) if patient else _patient_of(request, plan)
+        report = check(saved.dose, subject, goals)
+        statistics = dose_statistics(saved.dose, subject)
+    if as_json:
+        say_json({"report": report_content(report), "structures": statistics})
+    elif not quiet:
+        if goals:
+            say(f"{report}\n")
+        say(statistics_as_text(statistics))
+    return ExitCode.DONE if report.all_met else ExitCode.GOALS_NOT_MET
+
+
+def _patient_of(request: PlanFile | None, folder: Path) -> Patient:
+    """The patient of the plan file in ``folder``, which moved there from elsewhere."""
+    if request is None or request.patient.phantom is None:
+        raise PlanError(
+            f"'{folder}' does not tell its patient; name it with --patient: a .mat file, a DICOM "
+            "folder, or a phantom."
+        )
+    return choose_patient(request, folder, None)

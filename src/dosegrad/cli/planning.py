@@ -1,0 +1,88 @@
+"""A plan file carried out: from a patient and a plan file to a plan and its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.progress import Progress
+
+from dosegrad.cli.console import step
+from dosegrad.cli.patients import built_in, find_patient
+from dosegrad.cli.plan_file import PlanFile
+from dosegrad.errors import FileFormatError, PlanError
+
+if TYPE_CHECKING:
+    from dosegrad.evaluation.report import Report
+    from dosegrad.patient.patient import Patient
+    from dosegrad.plan import Plan
+
+__all__ = ["Planned", "carry_out", "choose_patient"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planned:
+    """A plan with the patient it is for, and how it meets its goals."""
+
+    patient: Patient
+    plan: Plan
+    report: Report
+
+
+def choose_patient(plan_file: PlanFile, folder: Path, instead: str | None) -> Patient:
+    """The patient ``instead``, or else the one that ``plan_file`` in ``folder`` names.
+
+    Raises
+    ------
+    PlanError
+        If neither names one.
+    """
+    part = plan_file.patient
+    if instead is not None:
+        return find_patient(instead)
+    if part.phantom is not None:
+        return built_in(part.phantom, part.options)
+    if part.path is None:
+        raise PlanError("no patient; give one with --patient, or as phantom or path in [patient].")
+    path = folder / part.path
+    if not path.exists():
+        raise FileFormatError(
+            f"patient '{path}' does not exist; correct path in [patient] (it is relative to the "
+            "plan file), or give another with --patient."
+        )
+    from dosegrad.io.patients import read_patient
+
+    return read_patient(path)
+
+
+def carry_out(plan_file: PlanFile, patient: Patient, bars: Progress) -> Planned:
+    """The plan that ``plan_file`` describes for ``patient``; every name is checked first."""
+    from dosegrad.beams.steering import steer
+    from dosegrad.evaluation.clinical_goals import Goal, evaluate
+    from dosegrad.influence.build import compute_influence
+    from dosegrad.machine.library import load_machine
+    from dosegrad.optimisation.optimise import optimise
+
+    goals = [Goal.parse(sentence) for sentence in plan_file.check.goals]
+    for name in {o.structure for o in plan_file.objectives} | {g.structure for g in goals}:
+        patient.structure(name)
+    objectives = plan_file.objectives or patient.objectives
+    if not objectives:
+        raise PlanError(
+            "there are no objectives, neither in the plan file nor with the patient. "
+            "Add an [[objective]] table for the target."
+        )
+    machine = load_machine(plan_file.beams.machine)
+    with step(bars, "steering beams"):
+        beams = steer(patient, machine, **plan_file.beams.steering_options())
+    with step(bars, "computing influence"):
+        dose = plan_file.dose
+        influence = compute_influence(patient, beams, engine=dose.engine, dose_spacing=dose.spacing)
+    stopping = plan_file.optimisation
+    limits = {} if stopping.max_iterations is None else {"max_iterations": stopping.max_iterations}
+    with step(bars, "optimising"):
+        plan = optimise(influence, objectives, fractions=stopping.fractions, **limits)
+    with step(bars, "evaluating"):
+        report = evaluate(plan.dose, patient, goals)
+    return Planned(patient, plan, report)
