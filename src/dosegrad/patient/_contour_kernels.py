@@ -27,8 +27,9 @@ def fill_slices(
 ) -> None:
     """Even-odd fill of ``inside`` (slices, v, u), whose centres ``lattice`` gives.
 
-    ``lattice`` is (first u, step u, first v, step v), mm. Each edge toggles, in each row that it crosses, the first centre that is not left of it; a
-    running exclusive-or along the row then gives the parity.
+    ``lattice`` is (first u, step u, first v, step v), mm. Each edge toggles, in each row that it
+    crosses, the first centre that is not left of it; a running exclusive-or along the row then
+    gives the parity.
     """
     u_first, u_step, v_first, v_step = lattice[0], lattice[1], lattice[2], lattice[3]
     n_slices, n_v, n_u = inside.shape
