@@ -1,1 +1,28 @@
-"""Dose engines."""
+"""Dose engines: frozen settings that turn beams in a medium into dose.
+
+The classes below load on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from dosegrad.engines.pencil_beam.engine import PencilBeam
+
+__all__ = ["PencilBeam"]
+
+_PLACES: Final[dict[str, str]] = {"PencilBeam": "dosegrad.engines.pencil_beam.engine"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'dosegrad.engines' has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

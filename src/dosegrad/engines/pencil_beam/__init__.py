@@ -1,1 +1,1 @@
-"""Pencil beams of protons and ions."""
+"""Particle pencil beam: Gaussians in water, stretched by water-equivalent depth."""

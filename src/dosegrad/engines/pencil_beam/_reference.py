@@ -1,0 +1,96 @@
+"""The pencil beam's loops in plain NumPy: the specification of ``_kernels``."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosegrad.arrays import Array
+from dosegrad.engines.pencil_beam._arrays import BLOCK, Rays, Scene, Tables
+
+__all__ = ["add_dose", "count_entries", "fill_entries"]
+
+
+def column_entries(
+    scene: Scene, rays: Rays, tables: Tables, ray: int, column: int
+) -> tuple[NDArray[np.int64], Array, Array]:
+    r"""Voxels, doses and LET of one column.
+
+    .. math:: D = Z(t) \sum_k w_k(t) \frac{\exp(-r^2 / 2 s_k^2)}{2 \pi s_k^2}, \quad
+       s_k^2 = s_0^2 + \sigma_k(t)^2
+
+    with r the distance perpendicular to the ray and t the water-equivalent depth.
+    """
+    x, y, *direction, thickness = rays.axes[ray]
+    r2 = (np.cross(scene.points - (x, y, 0.0), direction) ** 2).sum(axis=1)
+    energy = int(rays.energies[column])
+    knots = tables.knots[tables.starts[energy] : tables.starts[energy + 1]]
+    depth = np.maximum(scene.depths + thickness, knots[0, 0])
+
+    near, far = (tables.reach[start : start + len(knots)] for start in rays.reaches[column])
+    reach = np.interp(depth, knots[:, 0], near + rays.shares[column] * (far - near))
+    voxels = np.flatnonzero((r2 <= reach) & (depth <= knots[-1, 0]))
+
+    fields = [np.interp(depth[voxels], knots[:, 0], knots[:, f]) for f in range(1, knots.shape[1])]
+    n = (len(fields) - 2) // 2
+    spreads = np.array(fields[2 : 2 + n]) ** 2 + rays.variances[column]
+    gaussians = np.exp(-0.5 * r2[voxels] / spreads) / (2.0 * np.pi * spreads)
+    lateral = (np.array(fields[2 + n :]) * gaussians).sum(axis=0)
+    return voxels, fields[0] * lateral, fields[1]
+
+
+def _columns_on(rays: Rays, first: int, last: int) -> list[tuple[int, int]]:
+    """Ray and column of all columns on some rays."""
+    return [
+        (ray, int(column))
+        for ray in range(first, last)
+        for column in rays.columns[rays.offsets[ray] : rays.offsets[ray + 1]]
+    ]
+
+
+def count_entries(
+    scene: Scene, rays: Rays, tables: Tables, first: int, last: int, counts: NDArray[np.int64]
+) -> None:
+    """Number of entries of each column on the rays from ``first`` to before ``last``."""
+    for ray, column in _columns_on(rays, first, last):
+        counts[column] += column_entries(scene, rays, tables, ray, column)[0].size
+
+
+def fill_entries(
+    scene: Scene,
+    rays: Rays,
+    tables: Tables,
+    factor: float,
+    first: int,
+    last: int,
+    heads: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    dose: NDArray[np.float32],
+    let_dose: NDArray[np.float32],
+) -> None:
+    """Rows and values of the columns on some rays, into the arrays of the whole matrix."""
+    for ray, column in _columns_on(rays, first, last):
+        voxels, values, let = column_entries(scene, rays, tables, ray, column)
+        part = slice(int(heads[column]), int(heads[column]) + voxels.size)
+        heads[column] = part.stop
+        indices[part] = voxels
+        dose[part] = factor * values
+        if let_dose.size > 0:
+            let_dose[part] = factor * values * let
+
+
+def add_dose(
+    scene: Scene,
+    rays: Rays,
+    tables: Tables,
+    weights: Array,
+    first: int,
+    last: int,
+    dose: Array,
+) -> None:
+    """Dose (n_voxels,) of all columns, added to blocks ``first`` to before ``last``."""
+    begin, end = first * BLOCK, last * BLOCK
+    part = Scene(scene.points[begin:end], scene.depths[begin:end], scene.blocks[first:last])
+    for ray, column in _columns_on(rays, 0, rays.bounds.size):
+        voxels, values, _ = column_entries(part, rays, tables, ray, column)
+        dose[begin + voxels] += weights[column] * values

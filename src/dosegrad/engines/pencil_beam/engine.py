@@ -1,0 +1,194 @@
+"""The particle pencil beam engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosegrad.arrays import Array, Float32Array, IntArray, Weights
+from dosegrad.beams.beam import Beams
+from dosegrad.engines.pencil_beam._arrays import Rays, Scene, Tables
+from dosegrad.engines.pencil_beam._setup import (
+    Skin,
+    meet_skin,
+    prepare_rays,
+    prepare_scene,
+    rays_of,
+)
+from dosegrad.errors import SettingsError, unknown_name
+from dosegrad.machine.particle import ParticleMachine
+from dosegrad.patient.medium import Medium
+from dosegrad.progress import report
+
+__all__ = ["PencilBeam", "PencilBeamColumns"]
+
+#: Between two looks for an interruption a kernel walks about this many rays times voxels.
+_CHUNK_WORK: Final = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PencilBeam:
+    r"""Dose of particle spots as Gaussians about straight rays.
+
+    .. math:: D = 0.016021766\, Z(t) \sum_k w_k(t)
+       \frac{\exp(-r^2 / 2 s_k^2)}{2 \pi s_k^2}, \qquad s_k^2 = s_0^2 + \sigma_k(t)^2
+
+    in Gy per 10^6 particles, with Z the integral depth dose in MeV cm2/g, r the distance from
+    the ray, perpendicular to it, in mm, t the water-equivalent depth of the voxel centre plus the
+    air between nozzle and skin plus a range shifter, and s_0 the spot in air at the skin, with a
+    range shifter's scattering in quadrature. Tables are interpolated linearly between their own
+    knots; before the first knot the first counts, behind the last there is no dose.
+
+    Parameters
+    ----------
+    lateral_cutoff
+        Share of the lateral integral, at each depth, inside the radius where columns end.
+    compensate_cutoff
+        Whether the dose inside is divided by that share, so that its integral is kept.
+    outside_body
+        ``"air"`` (default): voxels whose centre is outside the external structure stop nothing;
+        ``"ct"``: they count as the CT says, couch and masks included.
+
+    Raises
+    ------
+    SettingsError
+        If a setting is out of its range.
+
+    References
+    ----------
+    Hong et al. 1996, Phys. Med. Biol. 41, 1305 [Hong1996]_.
+    """
+
+    lateral_cutoff: float = 0.995
+    compensate_cutoff: bool = True
+    outside_body: Literal["air", "ct"] = "air"
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.lateral_cutoff <= 1.0 - 1e-9:
+            raise SettingsError(
+                f"lateral cut-off {self.lateral_cutoff} must be a share from 0.5 to below 1, "
+                "such as 0.995; nearer to 1 columns become long."
+            )
+        if self.outside_body not in ("air", "ct"):
+            raise unknown_name("treatment of voxels outside the body", self.outside_body, _OUTSIDE)
+
+    def quantities(self, machine: ParticleMachine) -> tuple[str, ...]:
+        """``"dose"``, and ``"let_dose"`` where the machine has LET tables."""
+        with_let = all(d.let.size for d in machine.data)
+        return ("dose", "let_dose") if with_let else ("dose",)
+
+    def prepare(
+        self,
+        medium: Medium,
+        beams: Beams,
+        beam_index: int,
+        voxels: IntArray,
+        *,
+        depths: Array | None = None,
+        skin_heights: Array | None = None,
+    ) -> PencilBeamColumns:
+        """Columns of one beam, ready to be counted and filled.
+
+        Parameters
+        ----------
+        medium
+            What the beam travels through.
+        beams, beam_index
+            All beams, and the number of this one.
+        voxels
+            Ascending flat indices (n,) into the medium's grid.
+        depths
+            Water-equivalent depths (n,), mm, instead of those traced through the medium.
+        skin_heights
+            Of the skin above the isocentre plane along each ray, mm, in the order of
+            :func:`rays_of`, instead of those found in the medium.
+
+        Raises
+        ------
+        EnergyError
+            If a spot's energy is none of the machine's.
+        BeamError
+            If source, nozzle or range shifter would lie in the patient.
+        """
+        beam = beams[beam_index]
+        scene = prepare_scene(medium, beam, voxels, depths)
+        if skin_heights is None:
+            skin = meet_skin(medium, beam, rays_of(beams, beam_index)[0])
+        else:
+            skin = Skin(skin_heights, np.zeros_like(skin_heights))
+        rays, tables = prepare_rays(beams, beam_index, skin, scene, self.lateral_cutoff)
+        factor = 1.0 / self.lateral_cutoff if self.compensate_cutoff else 1.0
+        return PencilBeamColumns(scene, rays, tables, factor)
+
+    def forward(self, medium: Medium, beams: Beams, weights: Weights, voxels: IntArray) -> Array:
+        """Dose (n_voxels,), Gy, of ``weights`` (n_columns,), 10^6 particles, without a matrix."""
+        dose = np.zeros(len(voxels))
+        for index in range(len(beams)):
+            part = beams.columns_of(index)
+            if not np.any(weights[part]):
+                continue
+            columns = self.prepare(medium, beams, index, voxels)
+            columns.add_dose(np.asarray(weights[part], dtype=np.float64), dose)
+            report("dose", (index + 1) / len(beams), f"beam {index + 1} of {len(beams)}")
+        return dose
+
+
+_OUTSIDE: Final = ("air", "ct")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PencilBeamColumns:
+    """Columns of one beam; see :class:`dosegrad.engines.protocols.BeamColumns`."""
+
+    scene: Scene
+    rays: Rays
+    tables: Tables
+    factor: float
+
+    def count(self) -> NDArray[np.int64]:
+        """Number of entries of each column, (n_columns of the beam,)."""
+        counts = np.zeros(self.rays.columns.size, dtype=np.int64)
+        for first, last in self._chunks(self.rays.bounds.size, self.scene.depths.size):
+            _kernels().count_entries(self.scene, self.rays, self.tables, first, last, counts)
+        return counts
+
+    def fill(
+        self,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.int32],
+        values: Mapping[str, Float32Array],
+    ) -> None:
+        """Write rows and values into the arrays of a whole matrix, from ``indptr`` on."""
+        heads = np.array(indptr[: self.rays.columns.size], dtype=np.int64)
+        dose = values["dose"]
+        let_dose = values.get("let_dose", np.empty(0, dtype=np.float32))
+        n = self.rays.bounds.size
+        for first, last in self._chunks(n, self.scene.depths.size):
+            _kernels().fill_entries(
+                *(self.scene, self.rays, self.tables, self.factor, first, last),
+                *(heads, indices, dose, let_dose),
+            )
+            report("influence", last / n, "")
+
+    def add_dose(self, weights: Array, dose: Array) -> None:
+        """Add the dose of ``weights`` (n_columns of the beam,) to ``dose`` (n_voxels,), Gy."""
+        scaled = weights * self.factor
+        n = self.scene.blocks.shape[0]
+        for first, last in self._chunks(n, self.rays.columns.size * 16):
+            _kernels().add_dose(self.scene, self.rays, self.tables, scaled, first, last, dose)
+
+    @staticmethod
+    def _chunks(n: int, work: int) -> list[tuple[int, int]]:
+        """Ranges of rays or blocks between which an interruption is heard."""
+        size = max(1, _CHUNK_WORK // max(work, 1))
+        return [(first, min(first + size, n)) for first in range(0, n, size)]
+
+
+def _kernels() -> Any:
+    from dosegrad.engines.pencil_beam import _kernels
+
+    return _kernels

@@ -1,0 +1,71 @@
+"""What an engine offers, in small protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosegrad.arrays import Array, Float32Array, IntArray, Weights
+from dosegrad.beams.beam import Beams
+from dosegrad.machine.particle import ParticleMachine
+from dosegrad.patient.medium import Medium
+
+__all__ = ["BeamColumns", "ForwardEngine", "InfluenceEngine", "MediumSettings"]
+
+
+class BeamColumns(Protocol):
+    """The columns of one beam, ready to be counted and then written into final arrays."""
+
+    def count(self) -> NDArray[np.int64]:
+        """Number of entries of each column, (n_columns of the beam,)."""
+        ...
+
+    def fill(
+        self,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.int32],
+        values: Mapping[str, Float32Array],
+    ) -> None:
+        """Write the columns' rows, ascending, and values into the arrays of a whole matrix.
+
+        ``indptr`` (n_columns of the beam,) tells where each column begins in ``indices`` and in
+        each of ``values``: Gy per unit weight for ``"dose"``, keV/µm Gy for ``"let_dose"``.
+        """
+        ...
+
+
+@runtime_checkable
+class MediumSettings(Protocol):
+    """How an engine wants its medium made from a patient."""
+
+    @property
+    def outside_body(self) -> str:
+        """``"air"``: what lies outside the body counts as air; ``"ct"``: as the CT says."""
+        ...
+
+
+@runtime_checkable
+class InfluenceEngine(Protocol):
+    """Computes dose per unit weight, column by column."""
+
+    def quantities(self, machine: ParticleMachine) -> tuple[str, ...]:
+        """Names of the quantities that it can compute with a machine, ``"dose"`` first."""
+        ...
+
+    def prepare(
+        self, medium: Medium, beams: Beams, beam_index: int, voxels: IntArray
+    ) -> BeamColumns:
+        """Columns of one beam on ``voxels``, ascending flat indices into the medium's grid."""
+        ...
+
+
+@runtime_checkable
+class ForwardEngine(Protocol):
+    """Computes dose from weights without a matrix."""
+
+    def forward(self, medium: Medium, beams: Beams, weights: Weights, voxels: IntArray) -> Array:
+        """Dose (n_voxels,), Gy, of ``weights`` (n_columns,) on ``voxels``."""
+        ...
