@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csc_array
 
-from dosegrad.arrays import Array, IntArray, readonly
+from dosegrad.arrays import Float32Array, IntArray, readonly
 from dosegrad.beams.beam import Beams
 from dosegrad.dose import Dose
 from dosegrad.errors import PlanError, unknown_name
@@ -48,7 +48,7 @@ class Influence:
     grid: Grid
     voxels: IntArray
     matrix: csc_array
-    extra: Mapping[str, Array] = field(default_factory=dict)
+    extra: Mapping[str, Float32Array] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

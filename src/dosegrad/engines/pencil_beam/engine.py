@@ -172,7 +172,8 @@ class PencilBeamColumns:
                 *(self.scene, self.rays, self.tables, self.factor, first, last),
                 *(heads, indices, dose, let_dose),
             )
-            report("influence", last / n, "")
+            done = int(indptr[0] + (heads - indptr[: heads.size]).sum())
+            report("influence", done / max(indices.size, 1), f"{done} of {indices.size} values")
 
     def add_dose(self, weights: Array, dose: Array) -> None:
         """Add the dose of ``weights`` (n_columns of the beam,) to ``dose`` (n_voxels,), Gy."""

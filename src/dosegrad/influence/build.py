@@ -1,0 +1,248 @@
+"""Influence matrices from a patient and beams, written straight into their final arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csc_array
+
+from dosegrad._version import __version__
+from dosegrad.arrays import Float32Array
+from dosegrad.beams.beam import Beams
+from dosegrad.engines.protocols import BeamColumns, ForwardEngine, InfluenceEngine
+from dosegrad.errors import (
+    BeamError,
+    CapabilityError,
+    PatientError,
+    PlanError,
+    SettingsError,
+    unknown_name,
+)
+from dosegrad.geometry.grid import Grid, Triple
+from dosegrad.influence.matrix import Influence
+from dosegrad.patient.medium import Medium
+from dosegrad.patient.patient import Patient
+from dosegrad.progress import report
+from dosegrad.registry import ENGINES, load_object
+
+__all__ = [
+    "VoxelChoice",
+    "choose_grid",
+    "choose_voxels",
+    "compute_influence",
+    "describe_engine",
+    "prepare_medium",
+    "resolve_engine",
+]
+
+#: Rows of a matrix: ``"body"``, ``"planning"``, names of structures, or a mask.
+VoxelChoice: TypeAlias = Literal["body", "planning"] | Sequence[str] | ArrayLike
+
+
+def compute_influence(
+    patient: Patient,
+    beams: Beams,
+    *,
+    engine: str | InfluenceEngine = "pencil-beam",
+    dose_spacing: Triple | None = None,
+    grid: Grid | None = None,
+    voxels: VoxelChoice = "body",
+    quantities: Sequence[str] = ("dose",),
+) -> Influence:
+    """Dose per unit weight of every column of ``beams`` on the voxels that matter.
+
+    The columns are counted first; then the arrays of the matrix are made, once, in their final
+    types (float32 values, int32 rows) and filled. An interruption is heard between rays.
+
+    Parameters
+    ----------
+    patient, beams
+        Whom to irradiate, and with what.
+    engine
+        A name, or an engine with settings such as ``engines.PencilBeam(lateral_cutoff=0.999)``.
+    dose_spacing
+        Spacing (z, y, x) of the dose grid, mm, over the box of the CT; by default that of
+        :meth:`Patient.dose_grid`.
+    grid
+        A dose grid of its own, instead of ``dose_spacing``.
+    voxels
+        Rows of the matrix: ``"body"``; ``"planning"``, the structures with objectives and the
+        targets; names of structures; or a Boolean mask (z, y, x) on the dose grid.
+    quantities
+        ``"dose"`` and what else the engine offers, such as ``"let_dose"``.
+
+    Raises
+    ------
+    UnknownNameError
+        If engine, structure or quantity is not known.
+    BeamError
+        If the beams were made for another patient position, or cannot be delivered.
+    PatientError, TargetError
+        If no voxel is chosen.
+    """
+    chosen = resolve_engine(engine)
+    _check_position(patient, beams)
+    names = _checked_quantities(chosen, beams, quantities)
+    dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
+    rows = choose_voxels(patient, dose_grid, voxels)
+    medium = prepare_medium(patient, dose_grid, chosen)
+
+    parts = []
+    for index in range(len(beams)):
+        report("influence", 0.0, f"tracing beam {index + 1} of {len(beams)}")
+        parts.append(chosen.prepare(medium, beams, index, rows))
+    del medium
+    matrix, extra = _assemble(parts, beams, rows.size, names)
+    return Influence(
+        *(patient, beams, dose_grid, rows, matrix),
+        extra=extra,
+        provenance={**describe_engine(chosen), "machine": beams.machine.name},
+    )
+
+
+def resolve_engine(engine: str | InfluenceEngine | ForwardEngine) -> Any:
+    """An engine with settings from its name, or the engine itself.
+
+    Raises
+    ------
+    UnknownNameError
+        If no engine has that name.
+    SettingsError
+        If it is something else.
+    """
+    if isinstance(engine, str):
+        return load_object("engine", ENGINES, engine)()
+    if isinstance(engine, type) or not isinstance(engine, (InfluenceEngine, ForwardEngine)):
+        raise SettingsError(
+            f"{engine!r} is no engine; give one of the names {', '.join(ENGINES)}, or settings "
+            "such as engines.PencilBeam()."
+        )
+    return engine
+
+
+def describe_engine(engine: object) -> dict[str, object]:
+    """Provenance of what an engine computes: its name, settings, and the version of dosegrad."""
+    settings = asdict(engine) if is_dataclass(engine) and not isinstance(engine, type) else {}
+    return {"engine": type(engine).__name__, "settings": settings, "version": __version__}
+
+
+def choose_grid(
+    patient: Patient, *, grid: Grid | None = None, dose_spacing: Triple | None = None
+) -> Grid:
+    """The dose grid that was given, or the patient's of ``dose_spacing`` (z, y, x) mm."""
+    if grid is not None and dose_spacing is not None:
+        raise SettingsError("give either a dose grid or a dose spacing, not both.")
+    return grid if grid is not None else patient.dose_grid(dose_spacing)
+
+
+def choose_voxels(patient: Patient, grid: Grid, voxels: VoxelChoice) -> NDArray[np.int64]:
+    """Ascending flat indices (n,) into ``grid`` of the voxels chosen.
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is neither a choice nor a structure.
+    PatientError
+        If nothing is chosen, or a mask does not fit the grid.
+    """
+    found = np.flatnonzero(_chosen_mask(patient, grid, voxels))
+    if found.size == 0:
+        raise PatientError(
+            f"no voxel of the dose grid {grid} is chosen; choose structures that lie in it, or "
+            "move the grid over the patient."
+        )
+    return found
+
+
+def _chosen_mask(patient: Patient, grid: Grid, voxels: VoxelChoice) -> NDArray[np.bool_]:
+    if isinstance(voxels, str):
+        if voxels == "body":
+            return patient.body_mask(grid)
+        if voxels != "planning":
+            raise unknown_name("choice of voxels", voxels, ("body", "planning"))
+        targets = [n for n, s in patient.structures.items() if s.role == "target"]
+        names = list(dict.fromkeys([*patient.objectives, *targets]))
+        if not names:
+            raise PatientError(
+                "the patient has neither objectives nor a target to plan on; name the structures "
+                "whose voxels the matrix shall have."
+            )
+        return _union(patient, grid, names)
+    if isinstance(voxels, Sequence) and all(isinstance(name, str) for name in voxels):
+        return _union(patient, grid, [str(name) for name in voxels])
+    mask = np.asarray(voxels)
+    if mask.dtype != bool or mask.size != grid.n_voxels:
+        raise PatientError(
+            f"a voxel mask of shape {mask.shape} and type {mask.dtype} does not fit {grid}; give "
+            "Booleans of its shape (z, y, x), or names of structures."
+        )
+    return mask.reshape(grid.shape)
+
+
+def _union(patient: Patient, grid: Grid, names: Sequence[str]) -> NDArray[np.bool_]:
+    union = np.zeros(grid.shape, dtype=bool)
+    for name in names:
+        union |= patient.mask(name, grid)
+    return union
+
+
+def prepare_medium(patient: Patient, grid: Grid, engine: object) -> Medium:
+    """The patient's medium on ``grid`` as the engine wants it outside the body."""
+    return patient.medium(grid, outside_body=getattr(engine, "outside_body", "air"))
+
+
+def _check_position(patient: Patient, beams: Beams) -> None:
+    for beam in beams:
+        if beam.position != patient.ct.position:
+            raise BeamError(
+                f"the beam at gantry {beam.gantry:g}° was made for a patient in position "
+                f"{beam.position}, but this one lies {patient.ct.position}. Steer the beams for "
+                "this patient."
+            )
+
+
+def _checked_quantities(
+    engine: InfluenceEngine, beams: Beams, quantities: Sequence[str]
+) -> tuple[str, ...]:
+    if not isinstance(engine, InfluenceEngine):
+        raise CapabilityError(
+            f"engine {type(engine).__name__} computes no influence matrix; engines that do: "
+            f"{', '.join(ENGINES)}."
+        )
+    offered = engine.quantities(beams.machine)
+    wanted = (quantities,) if isinstance(quantities, str) else quantities
+    names = tuple(dict.fromkeys(("dose", *wanted)))
+    for name in names:
+        if name not in offered:
+            raise unknown_name(
+                f"quantity of {type(engine).__name__} with machine {beams.machine.name!r}",
+                *(name, offered),
+            )
+    return names
+
+
+def _assemble(
+    parts: Sequence[BeamColumns], beams: Beams, n_rows: int, names: Sequence[str]
+) -> tuple[csc_array, Mapping[str, Float32Array]]:
+    """Matrix of dose and values of the other quantities, from the columns of all beams."""
+    counts = np.concatenate([part.count() for part in parts])
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    n = int(indptr[-1])
+    if n == 0:
+        raise PlanError(
+            "no spot reaches any of the chosen voxels; check isocentre, energies and voxels."
+        )
+    indices = np.empty(n, dtype=np.int32)
+    values = {name: np.empty(n, dtype=np.float32) for name in names}
+    for index, part in enumerate(parts):
+        part.fill(indptr[beams.columns_of(index)], indices, values)
+    report("influence", 1.0, f"{n} values")
+    small = np.int32 if n < np.iinfo(np.int32).max else np.int64
+    shape = (n_rows, beams.n_columns)
+    matrix = csc_array((values.pop("dose"), indices, indptr.astype(small)), shape=shape)
+    matrix.has_sorted_indices = True
+    return matrix, values
