@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from dosegrad.arrays import Array, readonly
-from dosegrad.errors import unknown_name
+from dosegrad.errors import GeometryError, unknown_name
 
 __all__ = ["PATIENT_POSITIONS", "couch_rotation", "gantry_rotation", "gantry_to_patient"]
 
@@ -71,6 +71,8 @@ def gantry_to_patient(gantry: float, couch: float = 0.0, position: str = "HFS") 
     ------
     UnknownNameError
         If the position is none of DICOM's eight.
+    GeometryError
+        If an angle is not finite.
 
     References
     ----------
@@ -92,6 +94,10 @@ def gantry_to_patient(gantry: float, couch: float = 0.0, position: str = "HFS") 
 
 def _cos_sin(angle: float) -> tuple[float, float]:
     """Cosine and sine of an angle in degree, exact at multiples of 90."""
+    if not np.isfinite(angle):
+        raise GeometryError(
+            f"gantry or couch angle {angle} is not possible; give a finite number of degrees."
+        )
     quarter, rest = divmod(angle, 90.0)
     if rest == 0.0:
         c, s = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[int(quarter) % 4]

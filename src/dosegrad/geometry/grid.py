@@ -55,13 +55,13 @@ class Grid:
     direction: tuple[Triple, Triple, Triple] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
     def __post_init__(self) -> None:
-        shape = tuple(int(n) for n in self.shape)
+        shape = tuple(int(n) if np.isfinite(n) and n == int(n) else 0 for n in self.shape)
         spacing = tuple(float(s) for s in self.spacing)
         origin = tuple(float(o) for o in self.origin)
         if len(shape) != 3 or min(shape) < 1 or np.prod(shape, dtype=float) > MAX_VOXELS:
             raise GeometryError(
-                f"a grid of shape {shape} cannot be; give three positive sizes (z, y, x) "
-                f"with at most {MAX_VOXELS:.0e} voxels in all."
+                f"a grid of shape {tuple(self.shape)} cannot be; give three positive "
+                f"sizes (z, y, x) with at most {MAX_VOXELS:.0e} voxels in all."
             )
         if len(spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing):
             raise GeometryError(
