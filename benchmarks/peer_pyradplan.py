@@ -1,0 +1,60 @@
+"""The peer's side of a benchmark: pyRadPlan plans TG-119 with two proton fields.
+
+Run by ``tg119_protons.py`` in a process of its own; prints one line of JSON and leaves its
+influence matrix, masks, weights and dose in the folder given.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from measure import measure
+from pyRadPlan import (
+    IonPlan,
+    calc_dose_influence,
+    fluence_optimization,
+    generate_stf,
+    load_patient,
+)
+
+
+def main(patient_file: str, folder: str) -> None:
+    """Plan, time each stage, save what the other side is compared with."""
+    ct, cst = load_patient(patient_file)
+    plan = IonPlan(radiation_mode="protons", machine="Generic")
+    plan.prop_stf = {
+        "gantry_angles": [90.0, 270.0],
+        "couch_angles": [0.0, 0.0],
+        "bixel_width": 5.0,
+    }
+    plan.prop_dose_calc = {"dose_grid": {"resolution": {"x": 5.0, "y": 5.0, "z": 5.0}}}
+    costs = {}
+    stf, costs["steering"] = measure(lambda: generate_stf(ct, cst, plan))
+    dij, costs["influence"] = measure(lambda: calc_dose_influence(ct, cst, stf, plan))
+    weights, costs["optimisation"] = measure(
+        lambda: fluence_optimization(ct, cst, stf, dij, plan)
+    )
+    matrix = dij.physical_dose.flat[0]
+    out = Path(folder)
+    dose = sitk.GetArrayFromImage(dij.compute_result_ct_grid(weights)["physical_dose"])
+    np.savez(out / "peer_matrix.npz", data=matrix.data, indices=matrix.indices,
+             indptr=matrix.indptr, shape=matrix.shape)
+    np.savez(out / "peer_plan.npz", weights=weights, dose=dose)
+    on_dose_grid = ct.resample_to_grid(dij.dose_grid)
+    resampled = cst.apply_overlap_priorities().resample_on_new_ct(on_dose_grid)
+    masks = {v.name: np.flatnonzero(sitk.GetArrayFromImage(v.mask)) for v in resampled.vois}
+    np.savez(out / "peer_masks.npz", **masks)
+    print(json.dumps({
+        "columns": int(matrix.shape[1]),
+        "nnz": int(matrix.nnz),
+        "costs": {name: asdict(cost) for name, cost in costs.items()},
+    }))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
