@@ -1,0 +1,65 @@
+"""The examples do what they are for."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ORIGINALS = Path(__file__).parents[3] / "shared" / "acceptance"
+
+
+@pytest.mark.skipif(not ORIGINALS.is_dir(), reason="the agreed scripts are not beside the checkout")
+@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.iterdir() if p.is_file()))
+def test_an_example_is_the_agreed_script(name):
+    assert (EXAMPLES / name).read_bytes() == (ORIGINALS / name).read_bytes()
+
+
+@pytest.fixture
+def run_example(tmp_path, monkeypatch):
+    """Runs an example in an empty folder and gives its names."""
+
+    def run(name):
+        monkeypatch.chdir(tmp_path)
+        return runpy.run_path(str(EXAMPLES / name))
+
+    return run
+
+
+@pytest.mark.slow
+def test_two_fields_around_a_c_shape_meet_their_goals(run_example, tmp_path):
+    names = run_example("01_proton_impt.py")
+    goals = ["Target: D95% >= 47.5 Gy", "Core: Dmax <= 40 Gy"]
+    assert names["evaluate"](names["plan"].dose, names["patient"], goals).all_met
+    assert (tmp_path / "impt_optimization.png").stat().st_size > 20_000
+
+
+@pytest.mark.slow
+def test_the_tg119_patient_is_planned_no_worse_than_by_the_closest_peer(
+    data, run_example, monkeypatch
+):
+    monkeypatch.setenv("DOSEGRAD_DATA", str(data))
+    names = run_example("02_matrad_patient.py")
+    # The peer's plan after 500 iterations: objective 131, D95 44.7 Gy, mean 49.1 Gy.
+    assert names["plan"].objective <= 131.0
+    curve = names["dvh"](names["plan"].dose, names["patient"])["OuterTarget"]
+    assert curve.dose_at(0.95) >= 0.99 * 44.7
+    assert curve.mean >= 0.99 * 49.1
+
+
+@pytest.mark.slow
+def test_the_plan_file_says_what_the_script_says(run_example, tmp_path):
+    from dosegrad import dvh, load_plan
+
+    names = run_example("01_proton_impt.py")
+    out = tmp_path / "plan"
+    command = [sys.executable, "-m", "dosegrad", "plan", str(EXAMPLES / "plan.toml")]
+    environment = {**os.environ, "MPLBACKEND": "agg"}
+    subprocess.run([*command, "--out", str(out), "--quiet"], check=True, env=environment)
+    plan = load_plan(out / "plan.npz")
+    assert plan.objective == pytest.approx(names["plan"].objective, rel=1e-6)
+    ours, theirs = (dvh(p.dose, names["patient"])["Target"] for p in (plan, names["plan"]))
+    assert ours.dose_at(0.95) == pytest.approx(theirs.dose_at(0.95), rel=1e-4)
