@@ -1,0 +1,121 @@
+"""What a folder holds, sorted by SOP class and series; file names mean nothing."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dosegrad.errors import FileFormatError
+from dosegrad.io.dicom.attributes import text
+from dosegrad.io.dicom.limits import MAX_FILES
+from dosegrad.io.dicom.slices import (
+    CT_IMAGE,
+    ENHANCED_CT_IMAGE,
+    Slice,
+    is_localiser,
+    slices_of,
+)
+from dosegrad.io.dicom.stream import is_dicom, read_data_set, reading
+
+__all__ = ["STRUCTURE_SET", "Folder", "sort_folder"]
+
+STRUCTURE_SET: Final = "1.2.840.10008.5.1.4.1.1.481.3"
+
+_NOT_READ_YET: Final = {
+    "1.2.840.10008.5.1.4.1.1.481.5": "RT plan",
+    "1.2.840.10008.5.1.4.1.1.481.8": "RT ion plan",
+    "1.2.840.10008.5.1.4.1.1.481.2": "RT dose",
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Folder:
+    """CT slices by series, structure sets, and notes on everything else."""
+
+    path: Path
+    series: dict[str, list[Slice]]
+    structure_sets: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Folder({len(self.series)} CT series, {len(self.structure_sets)} structure sets)"
+
+
+def sort_folder(path: Path) -> Folder:
+    """Everything in a folder and its subfolders, by SOP class.
+
+    Raises
+    ------
+    FileFormatError
+        If the folder is none, holds no DICOM, or a file in it is damaged.
+    """
+    series: dict[str, list[Slice]] = {}
+    structure_sets: list[Path] = []
+    others: Counter[str] = Counter()
+    n_foreign = n_localisers = n_dicom = 0
+    for file in _files(path):
+        if not is_dicom(file):
+            n_foreign += 1
+            continue
+        n_dicom += 1
+        data_set = read_data_set(file)
+        with reading(file):
+            sop_class = text(data_set, "SOPClassUID")
+            if sop_class in {CT_IMAGE, ENHANCED_CT_IMAGE}:
+                if is_localiser(data_set):
+                    n_localisers += 1
+                    continue
+                for each in slices_of(data_set, file):
+                    series.setdefault(each.series, []).append(each)
+            elif sop_class == STRUCTURE_SET:
+                structure_sets.append(file)
+            elif "DirectoryRecordSequence" not in data_set:
+                others[_class_name(data_set, sop_class)] += 1
+    if not n_dicom:
+        raise FileFormatError(
+            f"{path.name or path}: no DICOM file among {n_foreign} files; give the folder with the "
+            "exported CT slices and structure set."
+        )
+    notes = [f"{name}: {n} not read yet" for name, n in sorted(others.items())]
+    if n_localisers:
+        notes.append(f"{n_localisers} localiser images left out")
+    if n_foreign:
+        notes.append(f"{n_foreign} files that are not DICOM left out")
+    return Folder(path, series, tuple(structure_sets), tuple(notes))
+
+
+def _class_name(data_set: Any, sop_class: str) -> str:
+    """What a file of another class is, in words."""
+    from pydicom.uid import UID
+
+    if not sop_class:
+        return "file without SOPClassUID"
+    known = _NOT_READ_YET.get(sop_class) or UID(sop_class).name
+    return "unknown SOP class" if known == sop_class else str(known)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """Plain files under ``path``, in order of names; links are not followed."""
+    if not path.is_dir():
+        there = "a file" if path.exists() else "missing"
+        raise FileFormatError(
+            f"{path.name or path} is {there}, not a folder; give the folder that holds the CT "
+            "slices and the structure set."
+        )
+    n_files = 0
+    for place, folders, names in os.walk(path, followlinks=False):
+        folders.sort()
+        for name in sorted(names):
+            file = Path(place) / name
+            if file.is_file():
+                n_files += 1
+                if n_files > MAX_FILES:
+                    raise FileFormatError(
+                        f"{path.name or path}: more than {MAX_FILES} files; give the folder of one "
+                        "study."
+                    )
+                yield file

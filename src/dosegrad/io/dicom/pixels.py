@@ -1,0 +1,110 @@
+"""Stored pixel values turned into Hounsfield units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from dosegrad.arrays import Float32Array
+from dosegrad.errors import FileFormatError
+from dosegrad.io.dicom.attributes import integer, text
+from dosegrad.io.dicom.slices import Slice
+from dosegrad.io.dicom.stream import read_data_set, reading
+
+__all__ = ["read_hounsfield"]
+
+_RLE: Final = "1.2.840.10008.1.2.5"
+#: HU of air, for pixels that the scanner marks as outside its field.
+_AIR: Final = -1000.0
+
+
+def read_hounsfield(slices: Sequence[Slice]) -> tuple[Float32Array, int]:
+    """HU (slices, rows, columns) and the number of padded pixels that were read as air.
+
+    Raises
+    ------
+    FileFormatError
+        If pixels are missing, cut off, in colour, or encoded in a way that cannot be decoded.
+    """
+    hu = np.empty((len(slices), *slices[0].shape), dtype=np.float32)
+    by_path: dict[Path, list[int]] = {}
+    for k, each in enumerate(slices):
+        by_path.setdefault(each.path, []).append(k)
+    n_padded = 0
+    for path, members in by_path.items():
+        data_set = read_data_set(path)
+        with reading(path, "CT image"):
+            stored = _decode(data_set, path)
+            frames = stored.reshape(-1, *slices[members[0]].shape)
+            for k in members:
+                values = frames[slices[k].frame]
+                padded = _padding(data_set, values, path)
+                hu[k] = slices[k].slope * values.astype(np.float64) + slices[k].intercept
+                hu[k][padded] = _AIR
+                n_padded += int(np.count_nonzero(padded))
+    return hu, n_padded
+
+
+def _decode(data_set: Any, path: Path) -> np.ndarray:
+    """Stored values as pydicom decodes them."""
+    from pydicom.pixels import pixel_array
+
+    if text(data_set, "PhotometricInterpretation") != "MONOCHROME2":
+        raise FileFormatError(
+            f"{path.name}: a CT image must be MONOCHROME2; this one is no plain CT. Leave derived "
+            "and colour images out of the folder."
+        )
+    if "PixelData" not in data_set:
+        raise FileFormatError(
+            f"{path.name}: the CT image has no PixelData; the file is incomplete. Export it again."
+        )
+    if "ModalityLUTSequence" in data_set:
+        raise FileFormatError(
+            f"{path.name}: values are mapped by a ModalityLUTSequence, which is not supported; "
+            "export the CT with RescaleSlope and RescaleIntercept."
+        )
+    syntax = str(data_set.file_meta.TransferSyntaxUID)
+    decoded: np.ndarray
+    if syntax == _RLE:  # pydicom's own decoder, because another one's panic is no Exception
+        decoded = pixel_array(data_set, raw=True, decoding_plugin="pydicom")
+        return decoded
+    try:
+        decoded = pixel_array(data_set, raw=True)
+    except (RuntimeError, NotImplementedError):
+        raise FileFormatError(
+            f"{path.name}: pixels are compressed in a way that no installed decoder reads "
+            f"(transfer syntax {syntax}); export the CT uncompressed, or install pylibjpeg with "
+            "its plugins."
+        ) from None
+    return decoded
+
+
+def _padding(data_set: Any, values: np.ndarray, path: Path) -> np.ndarray:
+    """Pixels that the file marks as outside the field of view."""
+    if "PixelPaddingValue" not in data_set or data_set["PixelPaddingValue"].is_empty:
+        return np.zeros(values.shape, dtype=bool)
+    first = _stored(data_set, "PixelPaddingValue", values, path)
+    last = first
+    if "PixelPaddingRangeLimit" in data_set:
+        last = _stored(data_set, "PixelPaddingRangeLimit", values, path)
+    marked: np.ndarray = (values >= min(first, last)) & (values <= max(first, last))
+    return marked
+
+
+def _stored(data_set: Any, keyword: str, values: np.ndarray, path: Path) -> int:
+    """A pixel value as an attribute; one written as unsigned counts as the sign of the pixels."""
+    value = data_set[keyword].value
+    if not isinstance(value, int):
+        raise FileFormatError(
+            f"{path.name}: {keyword} is not one whole number; export the file again."
+        )
+    bits = integer(data_set, "BitsAllocated", path)
+    signed = np.issubdtype(values.dtype, np.signedinteger)
+    if signed and value >= 1 << (bits - 1):
+        return value - (1 << bits)
+    if not signed and value < 0:
+        return value + (1 << bits)
+    return value
