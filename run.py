@@ -4,12 +4,11 @@
     python run.py test            lint, types, layers, documentation, tests (--slow: all of them)
     python run.py dosegrad ...    any command of dosegrad, for example: dosegrad plan plan.toml
     python run.py docs            build the documentation site into docs/_build/html
-    python run.py bench ...       benchmarks, in an environment of their own
     python run.py setup           only make the environment that the tests need
     python run.py lock            make the lock files in requirements/ anew (for developers)
 
-Everything installed lives in .venv (benchmarks: .venv-bench) beside this file. What is there and
-fits the lock files is left alone, so a second run starts at once.
+Everything installed lives in .venv beside this file. What is there and fits the lock files is left
+alone, so a second run starts at once.
 """
 
 from __future__ import annotations
@@ -128,7 +127,7 @@ def fingerprint(*files: Path) -> str:
 
 def ready(lock: str) -> Path:
     """The environment in which the packages of ``lock`` are installed."""
-    environment = ROOT / (".venv-bench" if lock == "bench" else ".venv")
+    environment = ROOT / ".venv"
     make_environment(environment)
     install(environment, lock)
     return environment
@@ -187,12 +186,6 @@ def build_docs(arguments: list[str]) -> int:
     return 0 if passes(ready("test"), "documentation", [*site_command(), *arguments]) else 1
 
 
-def run_benchmarks(arguments: list[str]) -> int:
-    """Exit code of the benchmarks, in an environment that holds the program compared with."""
-    python = program(ready("bench"), "python")
-    return subprocess.call([python, str(ROOT / "benchmarks" / "tg119.py"), *arguments])
-
-
 def set_up(arguments: list[str]) -> int:
     """0 once the environment for the tests is there."""
     ready("test")
@@ -216,7 +209,6 @@ def make_locks(arguments: list[str]) -> int:
             "pyproject.toml",
             "requirements/build.in",
         ],
-        "bench": ["--extra", "bench", "pyproject.toml", "requirements/build.in"],
         "uv": ["requirements/uv.in"],
     }
     for name, sources in locks.items():
@@ -238,7 +230,6 @@ def main() -> int:
         "dosegrad": run_dosegrad,
         "test": run_tests,
         "docs": build_docs,
-        "bench": run_benchmarks,
         "setup": set_up,
         "lock": make_locks,
     }
