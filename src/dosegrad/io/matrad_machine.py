@@ -179,7 +179,7 @@ def _tissues(entry: dict[str, Any]) -> Array:
 
 
 def _classes(values: ArrayLike) -> Array:
-    """matRad's (depth, class) as (class, depth)."""
+    """MatRad's (depth, class) as (class, depth)."""
     table = np.asarray(values, dtype=float)
     return np.ascontiguousarray(table.reshape(table.shape[0], -1).T)
 

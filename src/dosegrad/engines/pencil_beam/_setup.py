@@ -8,14 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.arrays import Array, IntArray, Points
+from dosegrad.beams.air import SKIN_STOPPING_POWER_RATIO, air_thickness
 from dosegrad.beams.beam import Beam, Beams
 from dosegrad.engines.pencil_beam._arrays import BLOCK, Rays, Scene, Tables
 from dosegrad.engines.pencil_beam._tables import build_tables
-from dosegrad.engines.pencil_beam.model import (
-    SKIN_STOPPING_POWER_RATIO,
-    air_thickness,
-    range_shifter_variance,
-)
+from dosegrad.engines.pencil_beam.model import range_shifter_variance
 from dosegrad.errors import BeamError
 from dosegrad.geometry.depth import water_equivalent_depth
 from dosegrad.geometry.rays import crossings
@@ -88,8 +85,10 @@ def meet_skin(medium: Medium, beam: Beam, spots: Array) -> Skin:
     corner = grid.voxel_points([0, grid.n_voxels - 1])
     reach = float(np.linalg.norm(box) + np.abs(corner - np.asarray(beam.isocentre)).max() * 2)
     axes = _directions(spots, beam.sad)
-    above = reach if beam.sad is None else np.linalg.norm(
-        np.column_stack([spots, np.full(len(spots), beam.sad)]), axis=1
+    above = (
+        reach
+        if beam.sad is None
+        else np.linalg.norm(np.column_stack([spots, np.full(len(spots), beam.sad)]), axis=1)
     )
     at_plane = np.column_stack([spots, np.zeros(len(spots))])
     starts = at_plane - axes * np.reshape(above, (-1, 1))

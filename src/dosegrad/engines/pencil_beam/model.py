@@ -1,4 +1,4 @@
-"""Physics of the particle pencil beam that is not in the tables: air, range shifter, cut-off."""
+"""Physics of the particle pencil beam that is not in the tables: range shifter and cut-off."""
 
 from __future__ import annotations
 
@@ -10,19 +10,7 @@ from numpy.typing import ArrayLike
 from dosegrad.arrays import Array
 from dosegrad.errors import BeamError
 
-__all__ = [
-    "AIR_STOPPING_POWER_RATIO",
-    "SKIN_STOPPING_POWER_RATIO",
-    "air_thickness",
-    "range_shifter_variance",
-    "squared_reach",
-]
-
-#: Water-equivalent thickness of air per its length [Hong1996]_.
-AIR_STOPPING_POWER_RATIO: Final = 0.0011
-
-#: A ray meets the skin where the stopping power ratio first exceeds this.
-SKIN_STOPPING_POWER_RATIO: Final = 0.05
+__all__ = ["range_shifter_variance", "squared_reach"]
 
 #: Radiation length of water, mm: 36.08 g/cm2 [PDG2022]_.
 _RADIATION_LENGTH: Final = 360.8
@@ -34,20 +22,6 @@ _PARTICLES: Final = {
     "helium": (931.852, 2, 4),
     "carbon": (931.494, 6, 12),
 }
-
-
-def air_thickness(distance: ArrayLike, air_offset: float) -> Array:
-    """Water-equivalent thickness, mm, of the air between nozzle exit and skin.
-
-    Parameters
-    ----------
-    distance
-        From the nozzle exit to the skin, mm.
-    air_offset
-        Air that the depth tables contain already, mm.
-    """
-    thickness: Array = AIR_STOPPING_POWER_RATIO * (np.asarray(distance, dtype=float) - air_offset)
-    return thickness
 
 
 def range_shifter_variance(
