@@ -197,18 +197,11 @@ def make_locks(arguments: list[str]) -> int:
     environment = ready("test")
     header = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-annotate"]
     header += ["--no-header", "--no-emit-index-url", "--fork-strategy", "fewest", "--quiet"]
-    same = ["-c", "requirements/run.txt"]
+    itself = ["pyproject.toml", "requirements/build.in"]
+    extras = ["-c", "requirements/run.txt", "--extra", "dev", "--extra", "docs"]
     locks = {
-        "run": ["pyproject.toml", "requirements/build.in"],
-        "test": [
-            *same,
-            "--extra",
-            "dev",
-            "--extra",
-            "docs",
-            "pyproject.toml",
-            "requirements/build.in",
-        ],
+        "run": itself,
+        "test": [*extras, *itself],
         "uv": ["requirements/uv.in"],
     }
     for name, sources in locks.items():

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dosegrad.cli.toml_values import Value
 from dosegrad.errors import FileFormatError, SettingsError, unknown_name
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def find_patient(name: str) -> Patient:
     )
 
 
-def built_in(name: str, options: Mapping[str, Value]) -> Patient:
+def built_in(name: str, options: Mapping[str, float]) -> Patient:
     """The built-in phantom ``name`` with its options.
 
     Raises
@@ -52,7 +51,7 @@ def built_in(name: str, options: Mapping[str, Value]) -> Patient:
     return phantom(name, **dict(options))
 
 
-def parse_options(pairs: list[str]) -> dict[str, Value]:
+def parse_options(pairs: list[str]) -> dict[str, float]:
     """Phantom options from texts such as ``"swelling=5"``; values are numbers.
 
     Raises
@@ -65,7 +64,7 @@ def parse_options(pairs: list[str]) -> dict[str, Value]:
     >>> parse_options(["swelling=5", "hu=-700"])
     {'swelling': 5.0, 'hu': -700.0}
     """
-    options: dict[str, Value] = {}
+    options: dict[str, float] = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
         try:

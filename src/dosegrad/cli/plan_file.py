@@ -6,10 +6,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from dosegrad.cli.toml_values import (
-    Value,
     at,
     choices,
     number,
@@ -24,6 +23,9 @@ from dosegrad.errors import DosegradError, FileFormatError, PlanError, unknown_n
 from dosegrad.objectives.records import from_record
 from dosegrad.objectives.structure_objective import StructureObjective
 from dosegrad.patient.records import ObjectiveRecord
+
+if TYPE_CHECKING:
+    from dosegrad.patient.patient import OutsideBody
 
 __all__ = [
     "BeamsPart",
@@ -44,7 +46,7 @@ class PatientPart:
 
     phantom: str | None = field(default=None, metadata=at(text, '"c-shape"'))
     path: str | None = field(default=None, metadata=at(text, '"TG119.mat"'))
-    options: Mapping[str, Value] = field(
+    options: Mapping[str, float] = field(
         default_factory=dict, metadata=at(settings, "{ swelling = 5.0 }")
     )
 
@@ -96,12 +98,13 @@ class BeamsPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DosePart:
-    """``[dose]``: the engine and the spacing (z, y, x), mm, of its grid."""
+    """``[dose]``: engine, spacing (z, y, x), mm, of its grid, and what lies outside the body."""
 
     engine: str = field(default="pencil-beam", metadata=at(text, '"pencil-beam"'))
     spacing: tuple[float, float, float] | None = field(
         default=None, metadata=at(triple, "[3.0, 3.0, 3.0]")
     )
+    outside_body: OutsideBody = field(default="air", metadata=at(choices("air", "ct"), '"air"'))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +223,12 @@ def _objective(table: dict[str, Any], where: str) -> StructureObjective:
     structure = text(table["structure"], f"{where} structure", '"PTV"')
     kind = text(table["kind"], f"{where} kind", '"squared-deviation"')
     rest = {key: value for key, value in table.items() if key not in ("structure", "kind")}
-    values = {key: number(value, f"{where} {key}", "50.0") for key, value in rest.items()}
+    values: dict[str, Any] = {
+        key: text(value, f"{where} side", '"above"')
+        if key == "side"
+        else number(value, f"{where} {key}", "50.0")
+        for key, value in rest.items()
+    }
     weight = values.pop("weight", 1.0)
     try:
         objective = from_record(ObjectiveRecord(kind, weight, values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,7 @@ def carry_out(plan_file: PlanFile, patient: Patient, bars: Progress) -> Planned:
     """The plan that ``plan_file`` describes for ``patient``; every name is checked first."""
     from dosegrad.beams.steering import steer
     from dosegrad.evaluation.clinical_goals import Goal, evaluate
-    from dosegrad.influence.build import compute_influence
+    from dosegrad.influence.build import compute_influence, resolve_engine
     from dosegrad.machine.library import load_machine
     from dosegrad.optimisation.optimise import optimise
 
@@ -74,11 +74,13 @@ def carry_out(plan_file: PlanFile, patient: Patient, bars: Progress) -> Planned:
             "Add an [[objective]] table for the target."
         )
     machine = load_machine(plan_file.beams.machine)
+    dose = plan_file.dose
+    engine = replace(resolve_engine(dose.engine), outside_body=dose.outside_body)
     with step(bars, "steering beams"):
-        beams = steer(patient, machine, **plan_file.beams.steering_options())
+        options = plan_file.beams.steering_options()
+        beams = steer(patient, machine, **options, outside_body=dose.outside_body)
     with step(bars, "computing influence"):
-        dose = plan_file.dose
-        influence = compute_influence(patient, beams, engine=dose.engine, dose_spacing=dose.spacing)
+        influence = compute_influence(patient, beams, engine=engine, dose_spacing=dose.spacing)
     stopping = plan_file.optimisation
     limits = {} if stopping.max_iterations is None else {"max_iterations": stopping.max_iterations}
     with step(bars, "optimising"):

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 from dosegrad.errors import PlanError, unknown_name
 
 __all__ = [
-    "Value",
     "at",
     "choices",
     "number",
@@ -20,8 +19,6 @@ __all__ = [
     "triple",
     "whole",
 ]
-
-Value: TypeAlias = str | float | int | bool
 
 #: Reads a value; told where it stands and what a good one looks like.
 Reader: TypeAlias = Callable[[object, str, str], Any]
@@ -91,12 +88,11 @@ def choices(*allowed: str) -> Reader:
     return read
 
 
-def settings(value: object, where: str, example: str) -> Mapping[str, Value]:
-    """A table of single values."""
-    single = (str, int, float, bool)
-    if not isinstance(value, dict) or not all(isinstance(v, single) for v in value.values()):
-        raise _wrong(value, where, "a table of numbers or texts", example)
-    return dict(value)
+def settings(value: object, where: str, example: str) -> Mapping[str, float]:
+    """A table of finite numbers."""
+    if not isinstance(value, dict):
+        raise _wrong(value, where, "a table of numbers", example)
+    return {key: number(v, f"{where} {key}", "5.0") for key, v in value.items()}
 
 
 def _wrong(value: object, where: str, expected: str, example: str) -> PlanError:

@@ -6,7 +6,7 @@ import pytest
 
 from dosegrad.cli.plan_file import read_plan_file
 from dosegrad.errors import DosegradError, FileFormatError, PlanError, UnknownNameError
-from dosegrad.objectives import MaxDVH, MeanDose, SquaredDeviation
+from dosegrad.objectives import EUD, MaxDVH, MeanDose, SquaredDeviation
 
 GOOD = """
 [patient]
@@ -87,6 +87,11 @@ range_shifter = "none"
 def test_numbers_of_an_objective_are_its_settings(read):
     text = GOOD + '\n[[objective]]\nstructure = "Core"\nkind = "max-dvh"\ndose = 20\nvolume = 0.3\n'
     assert read(text).objectives[1].objective == MaxDVH(dose=20.0, volume=0.3)
+
+
+def test_the_side_of_an_objective_is_a_text(read):
+    more = '[[objective]]\nstructure = "Core"\nkind = "eud"\ndose = 9\na = 8\nside = "above"\n'
+    assert read(GOOD + more).objectives[1].objective == EUD(9.0, a=8.0, side="above")
 
 
 WRONG = [
