@@ -20,11 +20,9 @@ from dosegrad.cli.toml_values import (
     whole,
 )
 from dosegrad.errors import DosegradError, FileFormatError, PlanError, unknown_name
-from dosegrad.objectives.records import from_record
-from dosegrad.objectives.structure_objective import StructureObjective
-from dosegrad.patient.records import ObjectiveRecord
 
 if TYPE_CHECKING:
+    from dosegrad.objectives.structure_objective import StructureObjective
     from dosegrad.patient.patient import OutsideBody
 
 __all__ = [
@@ -217,6 +215,10 @@ def _objectives(tables: object) -> tuple[StructureObjective, ...]:
 
 
 def _objective(table: dict[str, Any], where: str) -> StructureObjective:
+    from dosegrad.objectives.records import from_record
+    from dosegrad.objectives.structure_objective import StructureObjective
+    from dosegrad.patient.records import ObjectiveRecord
+
     for key, example in (("structure", '"PTV"'), ("kind", '"squared-deviation"')):
         if key not in table:
             raise PlanError(f"{where} lacks '{key}'. Add a line such as {key} = {example}.")
