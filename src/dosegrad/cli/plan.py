@@ -58,17 +58,17 @@ def _write(planned: Planned, folder: Path) -> None:
     from dosegrad import plot
 
     planned.plan.save(folder / "plan.npz")
-    _write_dose(planned.plan.dose, folder / "dose.nrrd")
+    _write_dose(planned.dose, folder / "dose.nrrd")
     (folder / "report.txt").write_text(as_text(planned) + "\n", encoding="utf-8")
     content = {
         **plan_summary(planned),
         "report": report_content(planned.report),
-        "structures": dose_statistics(planned.plan.dose, planned.patient),
+        "structures": dose_statistics(planned.dose, planned.patient),
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     plot.overview(planned.patient, planned.plan).savefig(folder / "overview.png")
-    plot.dvh(planned.plan.dose, planned.patient).savefig(folder / "dvh.png")
+    plot.dvh(planned.dose, planned.patient).savefig(folder / "dvh.png")
 
 
 def _write_dose(dose: Dose, path: Path) -> None:

@@ -14,6 +14,7 @@ from dosegrad.cli.plan_file import PlanFile
 from dosegrad.errors import FileFormatError, PlanError
 
 if TYPE_CHECKING:
+    from dosegrad.dose import Dose
     from dosegrad.evaluation.report import Report
     from dosegrad.patient.patient import Patient
     from dosegrad.plan import Plan
@@ -27,6 +28,7 @@ class Planned:
 
     patient: Patient
     plan: Plan
+    dose: Dose
     report: Report
 
 
@@ -74,17 +76,22 @@ def carry_out(plan_file: PlanFile, patient: Patient, bars: Progress) -> Planned:
             "Add an [[objective]] table for the target."
         )
     machine = load_machine(plan_file.beams.machine)
-    dose = plan_file.dose
-    engine = replace(resolve_engine(dose.engine), outside_body=dose.outside_body)
+    wanted = plan_file.dose
+    engine = replace(resolve_engine(wanted.engine), outside_body=wanted.outside_body)
     with step(bars, "steering beams"):
         options = plan_file.beams.steering_options()
-        beams = steer(patient, machine, **options, outside_body=dose.outside_body)
+        beams = steer(patient, machine, **options, outside_body=wanted.outside_body)
     with step(bars, "computing influence"):
-        influence = compute_influence(patient, beams, engine=engine, dose_spacing=dose.spacing)
+        influence = compute_influence(patient, beams, engine=engine, dose_spacing=wanted.spacing)
     stopping = plan_file.optimisation
-    limits = {} if stopping.max_iterations is None else {"max_iterations": stopping.max_iterations}
     with step(bars, "optimising"):
-        plan = optimise(influence, objectives, fractions=stopping.fractions, **limits)
+        plan = optimise(
+            influence,
+            objectives,
+            fractions=stopping.fractions,
+            max_iterations=stopping.max_iterations,
+        )
     with step(bars, "evaluating"):
-        report = evaluate(plan.dose, patient, goals)
-    return Planned(patient, plan, report)
+        dose = influence.dose(plan.weights) if plan.dose is None else plan.dose
+        report = evaluate(dose, patient, goals)
+    return Planned(patient, plan, dose, report)

@@ -38,6 +38,8 @@ def plan_summary(planned: Planned) -> dict[str, object]:
         "n_spots": plan.n_spots,
         "fractions": plan.fractions,
         "objective": plan.objective,
+        "iterations": max(len(plan.history) - 1, 0),
+        "ended": plan.message,
         "goals_met": planned.report.all_met,
     }
 
@@ -77,10 +79,10 @@ def as_text(planned: Planned) -> str:
         f"{plan.fractions} fraction{'s' if plan.fractions > 1 else ''}"
     ]
     if plan.objective is not None:
-        parts[0] += f"; objective {plan.objective:.5g}"
+        parts[0] += f"; objective {plan.objective:.5g}, {plan.message}"
     if list(planned.report):
         parts.append(str(planned.report))
-    parts.append(statistics_as_text(dose_statistics(plan.dose, planned.patient)))
+    parts.append(statistics_as_text(dose_statistics(planned.dose, planned.patient)))
     return "\n\n".join(parts)
 
 

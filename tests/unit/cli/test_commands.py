@@ -2,6 +2,10 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -209,3 +213,20 @@ def test_a_wrong_line_is_one_paragraph(run, tmp_path, line, words):
     assert words in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing on Windows")
+def test_control_c_in_the_middle_leaves_nothing(write_plan, tmp_path):
+    write_plan()
+    command = [sys.executable, "-m", "dosegrad", "plan", "plan.toml", "--out", "plan"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not list(tmp_path.glob(".dosegrad-*")):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert told == "interrupted: nothing written.\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["plan.toml"]
