@@ -294,7 +294,7 @@ class _March:
         blocks = np.zeros((self.n, 3, self.n, 3))
         here = np.arange(self.n)
         blocks[here, :, here, :] = weak
-        self._add_faces(blocks, self.low[1:] - depth)
+        self._add_faces(blocks, np.asarray(self.low[1:] - depth, dtype=np.float64))
         return blocks.reshape(3 * self.n, 3 * self.n)
 
     def _add_faces(self, blocks: Array, faces: Array) -> None:
