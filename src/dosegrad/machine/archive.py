@@ -1,0 +1,125 @@
+"""Machine files of our own: compressed NumPy archives of plain arrays, without pickle."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosegrad.errors import FileFormatError, OutputError
+from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+
+__all__ = ["FORMAT", "VERSION", "read_machine_archive", "write_machine_archive"]
+
+#: What the archive calls itself.
+FORMAT: Final = "dosegrad particle machine"
+#: Version of the layout; a reader refuses a newer one.
+VERSION: Final = 1
+
+_TABLES: Final = ("depths", "dose", "sigmas", "weights", "let", "focus_distance", "focus_sigma")
+_BIOLOGY: Final = ("alpha", "beta")
+_NUMBERS: Final = ("energy", "range", "peak", "offset", "energy_spread")
+
+
+def write_machine_archive(machine: ParticleMachine, path: str | Path) -> None:
+    """Write ``machine``; tables as float32, numbers as float64.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": machine.name,
+        "modality": machine.modality,
+        "sad": machine.sad,
+        "nozzle_distance": machine.nozzle_distance,
+        "air_offset": machine.air_offset,
+        "description": dict(machine.description),
+    }
+    content: dict[str, Any] = {
+        "header": np.array(json.dumps(header, sort_keys=True)),
+        "tissues": machine.tissues,
+        "numbers": np.array([[getattr(d, n) for n in _NUMBERS] for d in machine.data]),
+        "shapes": np.array(
+            [
+                [d.depths.size, len(d.sigmas), d.focus_distance.size, len(d.alpha)]
+                for d in machine.data
+            ]
+        ),
+    }
+    for name in (*_TABLES, *_BIOLOGY):
+        parts = [getattr(d, name).ravel() for d in machine.data]
+        content[name] = np.concatenate(parts).astype(np.float32)
+    try:
+        with Path(path).open("wb") as file:
+            np.savez_compressed(file, **content)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write machine file {str(path)!r}: {error.strerror}; choose a folder that "
+            "exists and may be written to."
+        ) from error
+
+
+def read_machine_archive(path: str | Path) -> ParticleMachine:
+    """The machine that :func:`write_machine_archive` wrote.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is something else, damaged, or of a newer version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+        header = json.loads(str(content["header"]))
+        if header["format"] != FORMAT:
+            raise ValueError(f"it calls itself {header['format']!r}")
+        version = int(header["version"])
+    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise FileFormatError(
+            f"{str(path)!r} is not a {FORMAT} file ({error}); expected an archive written by "
+            "dosegrad. Write it again, or give a matRad '.mat' file."
+        ) from error
+    if version > VERSION:
+        raise FileFormatError(
+            f"machine file {str(path)!r} has layout version {version}; this dosegrad reads up to "
+            f"{VERSION}. Update dosegrad."
+        )
+    return ParticleMachine(
+        name=header["name"],
+        modality=header["modality"],
+        sad=header["sad"],
+        nozzle_distance=header["nozzle_distance"],
+        data=_unpack(content),
+        air_offset=header["air_offset"],
+        tissues=content["tissues"],
+        description=header["description"],
+    )
+
+
+def _unpack(content: dict[str, NDArray[Any]]) -> tuple[PencilBeamData, ...]:
+    """One :class:`PencilBeamData` per row of the numbers."""
+    start = dict.fromkeys((*_TABLES, *_BIOLOGY), 0)
+    has_let = content["let"].size > 0
+    data = []
+    for numbers, (n, k, m, tissues) in zip(content["numbers"], content["shapes"], strict=True):
+        shapes = {
+            "depths": (n,), "dose": (n,), "let": (n if has_let else 0,),
+            "sigmas": (k, n), "weights": (k, n),
+            "focus_distance": (m,), "focus_sigma": (m,),
+            "alpha": (tissues, n if tissues else 0), "beta": (tissues, n if tissues else 0),
+        }  # fmt: skip
+        parts: dict[str, Any] = dict(zip(_NUMBERS, map(float, numbers), strict=True))
+        for name, shape in shapes.items():
+            stop = start[name] + int(np.prod(shape))
+            parts[name] = content[name][start[name] : stop].reshape(shape).astype(np.float64)
+            start[name] = stop
+        data.append(PencilBeamData(**parts))
+    return tuple(data)
