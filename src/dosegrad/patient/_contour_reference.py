@@ -1,4 +1,4 @@
-"""Plain twins of the contour kernels: same arguments, no shortcuts."""
+"""Plain twins of the contour kernels: no shortcuts, so `points_inside` needs no buckets."""
 
 from __future__ import annotations
 

@@ -1,0 +1,192 @@
+import logging
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+import dosegrad
+from dosegrad.errors import FileFormatError
+from dosegrad.geometry.frames import PATIENT_POSITIONS
+from dosegrad.io.dicom.study import read_dicom
+
+HEIGHTS = (33.0, 36.0, 39.0)
+
+
+@pytest.fixture
+def study(tmp_path, dicom):
+    """Writes a CT and a structure set with a target and an outline; returns the folder."""
+
+    def write(*, ids=None, name="rs.dcm", change=None, **options):
+        ids = dicom.write_ct(tmp_path / "ct", ids=ids, **options)
+        target = [dicom.square(-2.0, 13.0, z) for z in HEIGHTS]
+        body = [dicom.square(-4.0, 11.0, z, 12.0) for z in HEIGHTS]
+        rois = [
+            dicom.roi("PTV", target, interpreted="PTV"),
+            dicom.roi("Body", body, interpreted="EXTERNAL"),
+        ]
+        dicom.write_structures(tmp_path / name, rois, ids, change=change)
+        return tmp_path
+
+    return write
+
+
+def test_a_study_is_a_patient_with_structures(study, dicom):
+    found = read_dicom(study())
+    assert np.array_equal(found.patient.ct.hu, dicom.phantom_hu())
+    assert list(found.patient.structures) == ["PTV", "Body"]
+    assert found.patient.external.name == "Body"
+    assert (found.plan, found.dose, found.warnings) == (None, None, ())
+
+
+def test_the_package_offers_read_dicom(study):
+    assert dosegrad.read_dicom(study()).patient.structures["PTV"].role == "target"
+
+
+@pytest.mark.parametrize("position", PATIENT_POSITIONS)
+def test_masks_are_the_same_for_every_patient_position(study, tmp_path, dicom, position):
+    found = read_dicom(study(position=position)).patient
+    x, y, z = (
+        found.structures["PTV"].mask(dicom.GRID).any(axis=a) for a in ((0, 1), (0, 2), (1, 2))
+    )
+    # squares from (-2, 13), 4 mm wide; voxel centres -4 + 1.5 i, 11 + 2 j, 30 + 3 k
+    assert np.flatnonzero(x).tolist() == [2, 3]
+    assert np.flatnonzero(y).tolist() == [1, 2]
+    assert np.flatnonzero(z).tolist() == [1, 2, 3]
+    assert (found.structures["PTV"].mask(found.ct.grid) == inside).all()
+
+
+def test_ct_without_structures_is_a_patient_too(tmp_path, dicom):
+    dicom.write_ct(tmp_path)
+    found = read_dicom(tmp_path)
+    assert not found.patient.structures
+    assert "no RT structure set in the folder: the patient has no structures" in found.warnings
+
+
+def test_structures_without_ct_are_refused_with_a_remedy(study, tmp_path):
+    folder = study()
+    for path in (folder / "ct").iterdir():
+        path.unlink()
+    with pytest.raises(FileFormatError, match=r"no CT series.*read_structures\(path\)"):
+        read_dicom(folder)
+
+
+def test_another_frame_of_reference_is_refused(study, tmp_path, dicom):
+    folder = study()
+    ids = dicom.Ids(instances=[generate_uid()])
+    square = [dicom.square(-2, 13, 33)]
+    dicom.write_structures(folder / "rs.dcm", [dicom.roi("A", square)], ids)
+    with pytest.raises(FileFormatError, match=r"rs\.dcm: was drawn on other images"):
+        read_dicom(folder)
+
+
+def test_the_set_that_belongs_to_the_ct_is_chosen(study, dicom):
+    folder = study()
+    other = dicom.Ids(instances=[generate_uid()])
+    dicom.write_structures(
+        folder / "a_other.dcm", [dicom.roi("X", [dicom.square(0, 13, 33)])], other
+    )
+    found = read_dicom(folder)
+    assert "PTV" in found.patient.structures
+    assert "a_other.dcm: belongs to another CT, left out" in found.warnings
+
+
+def test_two_sets_of_the_same_ct_need_a_choice(study, dicom):
+    ids = dicom.Ids()
+    folder = study(ids=ids)
+    dicom.write_structures(folder / "later.dcm", [dicom.roi("X", [dicom.square(0, 13, 33)])], ids)
+    with pytest.raises(FileFormatError, match=r"2 structure sets.*later\.dcm, rs\.dcm.*choose"):
+        read_dicom(folder)
+    assert list(read_dicom(folder, structure_set="later.dcm").patient.structures) == ["X"]
+    with pytest.raises(FileFormatError, match=r"no RT structure set gone\.dcm \(have: later"):
+        read_dicom(folder, structure_set="gone.dcm")
+
+
+def test_the_ct_that_structures_refer_to_is_chosen(study, tmp_path, dicom):
+    folder = study()
+    dicom.write_ct(tmp_path / "another", hu=dicom.phantom_hu() * 0)
+    assert read_dicom(folder).patient.ct.hu.max() > 100
+
+
+def test_references_to_images_that_are_not_there_are_told(study):
+    folder = study()
+    (folder / "ct" / "004.dcm").unlink()
+    text = "\n".join(read_dicom(folder).warnings)
+    assert "1 of 5 images that it refers to are not in the CT" in text
+
+
+def test_missing_references_leave_position_alone(study):
+    def forget(data):
+        del data.ReferencedFrameOfReferenceSequence
+        for item in data.StructureSetROISequence:
+            del item.ReferencedFrameOfReferenceUID
+
+    found = read_dicom(study(change=forget))
+    assert any("matched by position alone" in w for w in found.warnings)
+    assert list(found.patient.structures) == ["PTV", "Body"]
+
+
+def test_structures_outside_the_ct_are_told(tmp_path, dicom):
+    ids = dicom.write_ct(tmp_path)
+    rois = [
+        dicom.roi("In", [dicom.square(-2, 13, z) for z in HEIGHTS]),
+        dicom.roi("Away", [dicom.square(500, 13, z) for z in HEIGHTS]),
+        dicom.roi("Half", [dicom.square(-2, 13, 33 + 3 * k) for k in range(9)]),
+    ]
+    dicom.write_structures(tmp_path / "rs.dcm", rois, ids)
+    warnings = read_dicom(tmp_path).warnings
+    assert "wholly outside the CT, without any voxel: 'Away'" in warnings
+    assert "partly outside the CT: 'Half'" in warnings
+
+
+def test_a_set_wholly_outside_the_ct_is_refused(tmp_path, dicom):
+    ids = dicom.write_ct(tmp_path)
+    away = [dicom.roi("Away", [dicom.square(500, 13, z) for z in HEIGHTS])]
+    dicom.write_structures(tmp_path / "rs.dcm", away, ids)
+    with pytest.raises(FileFormatError, match="every structure lies outside the CT"):
+        read_dicom(tmp_path)
+
+
+def test_other_objects_and_files_are_listed(study, dicom):
+    folder = study()
+    plan = Dataset()
+    plan.SOPClassUID, plan.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.8", generate_uid()
+    plan.Modality = "CT"  # wrong, and of no account: the SOP class decides
+    dicom.save(plan, folder / "plan.dcm")
+    plan.SOPClassUID = "1.2.3.4"
+    dicom.save(plan, folder / "odd.dcm")
+    (folder / "notes.txt").write_text("not DICOM")
+    assert read_dicom(folder).warnings == (
+        "RT ion plan: 1 not read yet",
+        "unknown SOP class: 1 not read yet",
+        "1 files that are not DICOM left out",
+    )
+    assert any("machine= has no effect" in w for w in read_dicom(folder, machine="any").warnings)
+
+
+def test_wrong_modality_does_not_mislead(study):
+    def mislabel(data):
+        data.Modality = "RTDOSE"
+
+    assert "PTV" in read_dicom(study(change=mislabel)).patient.structures
+
+
+def test_folder_without_dicom_gives_a_remedy(tmp_path):
+    (tmp_path / "a.txt").write_text("no DICOM")
+    with pytest.raises(FileFormatError, match="no DICOM file among 1 files; give the folder"):
+        read_dicom(tmp_path)
+    with pytest.raises(FileFormatError, match="is missing, not a folder"):
+        read_dicom(tmp_path / "gone")
+    with pytest.raises(FileFormatError, match="is a file, not a folder"):
+        read_dicom(tmp_path / "a.txt")
+
+
+def test_no_name_of_a_person_comes_out(study, dicom, caplog):
+    caplog.set_level(logging.DEBUG)
+    folder = study()
+    found = read_dicom(folder)
+    texts = [repr(found), repr(found.patient), found.patient.name, *found.warnings, caplog.text]
+    (folder / "ct" / "001.dcm").write_bytes((folder / "ct" / "001.dcm").read_bytes()[:-9])
+    with pytest.raises(FileFormatError) as caught:
+        read_dicom(folder)
+    assert not any(dicom.SENTINEL in text for text in [*texts, str(caught.value)])
