@@ -1,0 +1,251 @@
+"""From influence and objectives to a plan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from importlib import import_module
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dosegrad._version import __version__
+from dosegrad.arrays import Array, BoolArray
+from dosegrad.dose import Dose
+from dosegrad.errors import CapabilityError, PlanError, SettingsError, unknown_name
+from dosegrad.influence.matrix import Influence
+from dosegrad.objectives.smoothness import SpotSmoothness
+from dosegrad.optimisation.problem import PlanProblem, typical_steps
+from dosegrad.optimisation.solvers.protocols import Solution, Solver
+from dosegrad.optimisation.wishes import Wishes, make_terms, prescription
+from dosegrad.plan import Plan
+from dosegrad.progress import report
+
+__all__ = ["optimise"]
+
+#: Name -> "module:class" of its settings.
+_SOLVERS: Final = {"l-bfgs-b": "dosegrad.optimisation.solvers.lbfgsb:LBFGSB"}
+
+#: Iterations between two looks at the voxels that are left out.
+_LOOK_EVERY: Final = 25
+
+
+def optimise(
+    influence: Influence,
+    objectives: Wishes,
+    *,
+    fractions: int = 1,
+    solver: str | Solver = "l-bfgs-b",
+    initial: ArrayLike | None = None,
+    max_iterations: int | None = None,
+    tolerance: float | None = None,
+    stop_below: float | None = None,
+    smoothness: SpotSmoothness | None = None,
+) -> Plan:
+    """The plan whose weights, none negative, make the weighted sum of objectives least.
+
+    Objectives act on structures after overlaps are resolved by priority, on the voxels of the
+    influence; doses are Gy for the whole course.
+
+    Parameters
+    ----------
+    influence
+        Dose per unit weight.
+    objectives
+        By structure, ``{"PTV": [SquaredDeviation(60.0, weight=100)]}``; or a sequence of
+        ``SquaredDeviation(60.0, weight=100).on("PTV")``; or the objectives of a patient file.
+    fractions
+        Number of fractions of the course; it does not change the optimum.
+    solver
+        A name, or settings such as ``LBFGSB(memory=30)``.
+    initial
+        Weights (n_columns,) to start from; by default equal ones that bring the mean dose of
+        the structure with the highest prescription to that.
+    max_iterations, tolerance
+        Of the solver, instead of its own: 500, and 1e-4 of the objective over 10 iterations.
+    stop_below
+        Value of the objective that is good enough.
+    smoothness
+        A wish that neighbouring spots have similar weights.
+
+    Returns
+    -------
+        A plan with dose, objective, its ``history`` (one value at the start and after each
+        iteration), and a ``message`` that says in words why the solver ended.
+
+    Raises
+    ------
+    PlanError
+        If objectives are missing, empty or contradict each other, or a value is not finite.
+    UnknownNameError
+        If a structure, solver or kind of objective is unknown.
+    """
+    _check_fractions(fractions)
+    chosen = _resolve_solver(solver, max_iterations, tolerance)
+    penalties = (smoothness.between(influence.beams),) if smoothness is not None else ()
+    _check_matrix(influence)
+    problem = PlanProblem(influence.matrix, make_terms(influence, objectives), penalties)
+    start = _start(influence, problem, initial)
+    course = _Course(problem, chosen, stop_below)
+    solution = course.run(start)
+    row_dose = problem.dose(solution.variables)
+    value = sum(problem.values(row_dose, solution.variables))
+    report("optimisation", 1.0, f"objective {value:.5g}")
+    return Plan(
+        beams=influence.beams,
+        weights=solution.variables,
+        dose=_dose(influence, row_dose),
+        objective=value,
+        history=(*course.history, value),
+        fractions=int(fractions),
+        message=solution.message,
+        provenance=_provenance(influence, problem, chosen, solution),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class _Course:
+    """One optimisation: rounds of a solver, each on the voxels that have an effect."""
+
+    problem: PlanProblem
+    solver: Solver
+    stop_below: float | None
+    history: list[float] = field(default_factory=list)
+    n_evaluations: int = 0
+    overlooked: bool = False
+    reached: bool = False
+
+    def run(self, start: Array) -> Solution:
+        """The solution after as many rounds as it takes to follow all voxels that matter."""
+        weights, n_left = start, self.solver.max_iterations
+        followed = np.zeros(self.problem.matrix.shape[0], dtype=bool)
+        while True:
+            followed |= self.problem.worth_following(self.problem.dose(weights))
+            solution = self._round(weights, followed, n_left)
+            self.n_evaluations += solution.n_evaluations
+            n_left -= solution.n_iterations
+            weights = solution.variables
+            if self.reached:
+                words = f"stopped: the objective is below {self.stop_below:g}, as asked for"
+                return replace(solution, message=words, n_evaluations=self.n_evaluations)
+            dose = self.problem.dose(weights)
+            if n_left < 1 or not self.problem.overlooked(followed, dose):
+                return replace(solution, n_evaluations=self.n_evaluations)
+
+    def _round(self, weights: Array, followed: BoolArray, n_left: int) -> Solution:
+        function = self.problem.following(followed)
+        if not self.history:
+            self.history.append(function.value_and_gradient(weights)[0])
+
+        def watch(number: int, variables: Array, value: float) -> bool:
+            self.history.append(value)
+            done = len(self.history) - 1
+            report(
+                "optimisation",
+                done / self.solver.max_iterations,
+                f"iteration {done}, objective {value:.5g}",
+            )
+            self.reached = self.stop_below is not None and value <= self.stop_below
+            look = number % _LOOK_EVERY == 0 or self.reached
+            if look and self.problem.overlooked(followed, self.problem.dose(variables)):
+                self.reached = False
+                return True
+            return self.reached
+
+        return self.solver.minimise(
+            function.value_and_gradient,
+            weights,
+            scale=typical_steps(function, weights),
+            max_iterations=n_left,
+            watch=watch,
+        )
+
+
+def _check_fractions(fractions: int) -> None:
+    if isinstance(fractions, bool) or fractions != int(fractions) or fractions < 1:
+        raise PlanError(
+            f"a course of {fractions} fractions is not possible; give a whole number from 1."
+        )
+
+
+def _check_matrix(influence: Influence) -> None:
+    values = influence.matrix.data
+    if not np.isfinite(values).all():
+        raise PlanError(
+            "the influence matrix holds values that are not finite; check the machine's data and "
+            "compute it again."
+        )
+
+
+def _resolve_solver(
+    solver: str | Solver, max_iterations: int | None, tolerance: float | None
+) -> Solver:
+    """Settings of the solver named, or the settings given, with what is asked for replaced."""
+    changes = {"max_iterations": max_iterations, "tolerance": tolerance}
+    given: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
+    if isinstance(solver, str):
+        if solver not in _SOLVERS:
+            raise unknown_name("solver", solver, _SOLVERS)
+        module, _, name = _SOLVERS[solver].partition(":")
+        made: Solver = getattr(import_module(module), name)(**given)
+        return made
+    if isinstance(solver, type) or not isinstance(solver, Solver):
+        raise SettingsError(
+            f"{solver!r} is no solver; give one of the names {', '.join(_SOLVERS)}, or settings "
+            "such as LBFGSB(memory=30)."
+        )
+    try:
+        return replace(solver, **given) if given else solver  # type: ignore[type-var]
+    except TypeError as error:
+        raise CapabilityError(
+            f"solver {type(solver).__name__} does not take {' and '.join(given)}; set it up "
+            "before you hand it over."
+        ) from error
+
+
+def _start(influence: Influence, problem: PlanProblem, initial: ArrayLike | None) -> Array:
+    """Weights (n_columns,) to begin with."""
+    n = influence.beams.n_columns
+    if initial is not None:
+        given = np.array(initial, dtype=float)
+        if given.shape != (n,) or not np.isfinite(given).all() or (given < 0).any():
+            raise PlanError(
+                f"initial weights of shape {given.shape} do not fit; give {n} finite numbers, "
+                "none of them negative."
+            )
+        return given
+    weights = np.ones(n)
+    asked = prescription(problem.terms)
+    if asked is None:
+        return weights
+    rows, dose = asked
+    mean = float(problem.dose(weights)[rows].mean())
+    if not mean > 0:
+        raise PlanError(
+            f"no column gives dose to the structure that is to get {dose:g} Gy; check that the "
+            "beams were steered at it."
+        )
+    return weights * (dose / mean)
+
+
+def _dose(influence: Influence, row_dose: Array) -> Dose:
+    array = np.zeros(influence.grid.n_voxels)
+    array[influence.voxels] = row_dose
+    shape = influence.grid.shape
+    return Dose(influence.grid, array.reshape(shape), provenance=influence.provenance)
+
+
+def _provenance(
+    influence: Influence, problem: PlanProblem, solver: Solver, solution: Solution
+) -> dict[str, object]:
+    given: Any = solver
+    settings = asdict(given) if is_dataclass(given) else {}  # type: ignore[arg-type]
+    return {
+        **influence.provenance,
+        "version": __version__,
+        "solver": type(solver).__name__,
+        "solver_settings": settings,
+        "n_evaluations": solution.n_evaluations,
+        "objectives": [f"{t.structure}: {t.objective!r}" for t in problem.terms],
+        "penalties": [type(p).__name__ for p in problem.penalties],
+    }

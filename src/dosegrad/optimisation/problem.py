@@ -1,0 +1,214 @@
+"""Objectives on structures turned into a function of weights, with as few rows as it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.sparse import csc_array
+
+from dosegrad.arrays import Array, BoolArray, IntArray
+from dosegrad.influence.dose_map import DoseMap, InfluenceDoseMap
+from dosegrad.influence.products import multiply, multiply_transposed
+from dosegrad.objectives.protocols import (
+    MeanObjective,
+    Objective,
+    OneSidedObjective,
+    WeightPenalty,
+)
+
+__all__ = ["DoseProblem", "PlanProblem", "Term", "typical_steps"]
+
+#: Voxels below this part of their limit are left out, until they come above the limit.
+_IDLE_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """One objective on the rows of one structure.
+
+    Parameters
+    ----------
+    structure
+        Its name.
+    objective
+        What is wished.
+    rows
+        Positions (n,), ascending, among the voxels of the influence.
+    """
+
+    structure: str
+    objective: Objective
+    rows: IntArray
+
+    @property
+    def depends_on_mean(self) -> bool:
+        """Whether only the mean dose counts."""
+        return isinstance(self.objective, MeanObjective)
+
+    @property
+    def idle_below(self) -> float:
+        """Dose, Gy, up to which a voxel has no effect; minus infinity if there is none."""
+        if isinstance(self.objective, OneSidedObjective):
+            return self.objective.idle_below
+        return -np.inf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DoseProblem:
+    """Objective of a dose map: a function of its variables.
+
+    Parameters
+    ----------
+    dose_map
+        From variables to dose.
+    terms
+        Objectives; ``rows`` are positions in the dose of the map.
+    shares
+        Part of the structure's volume that each row of each term stands for.
+    mean_terms
+        Objectives of mean doses.
+    mean_columns
+        Mean dose per unit variable (n_variables,) for each of ``mean_terms``.
+    penalties
+        Wishes about the variables themselves.
+    """
+
+    dose_map: DoseMap
+    terms: tuple[Term, ...]
+    shares: tuple[Array, ...]
+    mean_terms: tuple[Objective, ...] = ()
+    mean_columns: tuple[Array, ...] = ()
+    penalties: tuple[WeightPenalty, ...] = ()
+
+    def value_and_gradient(self, variables: Array) -> tuple[float, Array]:
+        """Weighted sum of all objectives, and its derivative (n_variables,)."""
+        dose, pullback = self.dose_map.linearise(variables)
+        value, by_dose = 0.0, np.zeros_like(dose)
+        for term, share in zip(self.terms, self.shares, strict=True):
+            part, slope = term.objective.value_and_gradient(dose[term.rows], share)
+            value += term.objective.weight * part
+            by_dose[term.rows] += term.objective.weight * slope
+        gradient = pullback(by_dose)
+        for objective, column in zip(self.mean_terms, self.mean_columns, strict=True):
+            assert isinstance(objective, MeanObjective)
+            part, step = objective.of_mean(float(np.dot(column, variables)))
+            value += objective.weight * part
+            gradient = gradient + objective.weight * step * column
+        for penalty in self.penalties:
+            part, slope = penalty.value_and_gradient(variables)
+            value += penalty.weight * part
+            gradient = gradient + penalty.weight * slope
+        return value, gradient
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanProblem:
+    """Objectives on the rows of an influence matrix, and which of the rows are needed.
+
+    An objective of the mean dose needs no row, only one vector over the columns. A voxel far below
+    its limit adds neither value nor gradient: it is left out until it comes above the limit,
+    which :meth:`overlooked` tells. So the optimum is that of all voxels.
+
+    Parameters
+    ----------
+    matrix
+        Gy per unit weight, csc (n_rows, n_columns).
+    terms
+        All objectives of dose.
+    penalties
+        Wishes about the weights.
+    """
+
+    matrix: csc_array
+    terms: tuple[Term, ...]
+    penalties: tuple[WeightPenalty, ...] = ()
+
+    @property
+    def row_terms(self) -> tuple[Term, ...]:
+        """Objectives that need the dose of every voxel."""
+        return tuple(t for t in self.terms if not t.depends_on_mean)
+
+    def thresholds(self) -> Array:
+        """Dose (n_rows,), Gy, below which a row has no effect; infinity for rows never needed."""
+        found = np.full(self.matrix.shape[0], np.inf)
+        for term in self.row_terms:
+            found[term.rows] = np.minimum(found[term.rows], term.idle_below)
+        return found
+
+    def worth_following(self, dose: Array) -> BoolArray:
+        """Rows (n_rows,) that have an effect at ``dose`` (n_rows,) or soon may have one."""
+        worth: BoolArray = dose > _IDLE_SHARE * self.thresholds()
+        return worth
+
+    def overlooked(self, followed: BoolArray, dose: Array) -> bool:
+        """Whether a row that is not ``followed`` has an effect at ``dose`` (n_rows,)."""
+        return bool((~followed & (dose > self.thresholds())).any())
+
+    def dose(self, weights: Array) -> Array:
+        """Dose (n_rows,), Gy, of ``weights`` (n_columns,)."""
+        return multiply(self.matrix, weights)
+
+    def following(self, followed: BoolArray) -> DoseProblem:
+        """The function of weights in which only ``followed`` rows (n_rows,) count."""
+        rows = np.flatnonzero(followed)
+        place = np.full(followed.size, -1, dtype=np.int64)
+        place[rows] = np.arange(rows.size)
+        kept, shares = [], []
+        for term in self.row_terms:
+            inside = place[term.rows]
+            inside = inside[inside >= 0]
+            kept.append(Term(term.structure, term.objective, inside))
+            shares.append(np.full(inside.size, 1.0 / term.rows.size))
+        means = [t for t in self.terms if t.depends_on_mean]
+        return DoseProblem(
+            InfluenceDoseMap.of(self.matrix, rows),
+            tuple(kept),
+            tuple(shares),
+            tuple(t.objective for t in means),
+            tuple(self._mean_column(t) for t in means),
+            self.penalties,
+        )
+
+    def _mean_column(self, term: Term) -> Array:
+        """Mean dose (n_columns,), Gy per unit weight, over the rows of a term."""
+        share = np.zeros(self.matrix.shape[0])
+        share[term.rows] = 1.0 / term.rows.size
+        return multiply_transposed(self.matrix, share)
+
+    def values(self, dose: Array, weights: Array) -> list[float]:
+        """Weighted value of each term, then of each penalty, at ``dose`` (n_rows,)."""
+        found = []
+        for term in self.terms:
+            share = np.full(term.rows.size, 1.0 / term.rows.size)
+            part, _ = term.objective.value_and_gradient(dose[term.rows], share)
+            found.append(term.objective.weight * part)
+        found.extend(p.weight * p.value_and_gradient(weights)[0] for p in self.penalties)
+        return found
+
+
+def typical_steps(problem: DoseProblem, weights: Sequence[float] | Array) -> Array:
+    r"""Typical change (n_columns,) of each weight: Jacobi scaling of the objective's curvature.
+
+    .. math:: s_j = \Bigl(\sum_v h_v D_{vj}^2\Bigr)^{-1/2}
+
+    with h the curvature that squared objectives have, half of it where they are one-sided. Columns
+    without curvature get the mean of the others.
+    """
+    dose_map = problem.dose_map
+    assert isinstance(dose_map, InfluenceDoseMap)
+    curvature = np.zeros(dose_map.n_voxels)
+    for term, share in zip(problem.terms, problem.shares, strict=True):
+        part = 1.0 if np.isinf(term.idle_below) else 0.5
+        curvature[term.rows] += 2.0 * part * term.objective.weight * share
+    diagonal = dose_map.products.squares(curvature)
+    bent = diagonal > 1e-12 * max(float(diagonal.max(initial=0.0)), 1e-300)
+    if not bent.any():
+        mean = float(np.mean(weights))
+        return np.full(diagonal.size, mean if mean > 0 else 1.0)
+    steps = np.zeros(diagonal.size)
+    steps[bent] = diagonal[bent] ** -0.5
+    steps[~bent] = steps[bent].mean()
+    return steps

@@ -1,0 +1,250 @@
+"""Plans: beams, weights, dose, and how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dosegrad._version import __version__
+from dosegrad.arrays import Weights, readonly
+from dosegrad.beams.beam import Beams
+from dosegrad.beams.spots import spots_to_beams
+from dosegrad.dose import Dose
+from dosegrad.engines.protocols import ForwardEngine, InfluenceEngine
+from dosegrad.errors import BeamError, CapabilityError, PlanError
+from dosegrad.geometry.grid import Grid, Triple
+from dosegrad.influence.build import (
+    choose_grid,
+    choose_voxels,
+    describe_engine,
+    prepare_medium,
+    resolve_engine,
+)
+from dosegrad.machine.particle import ParticleMachine
+from dosegrad.patient.patient import Patient
+from dosegrad.registry import ENGINES, PLAN_WRITERS, load_object
+
+__all__ = ["Plan", "compute_dose"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Beams with the weight of every spot, and how they came about.
+
+    Parameters
+    ----------
+    beams
+        Fields and columns.
+    weights
+        Weight of every column (n_columns,), 10^6 particles a spot, whole course, not negative.
+    dose
+        Dose of the whole course; ``None`` for a plan whose dose was not computed yet.
+    objective
+        Weighted sum of the objectives that were optimised; ``None`` where there were none.
+    history
+        That sum at the start and after each iteration.
+    fractions
+        Number of fractions of the course.
+    message
+        Why the optimiser ended, in words.
+    provenance
+        Engine, settings, objectives, version.
+
+    Raises
+    ------
+    PlanError
+        If the weights do not fit the beams, are negative or not finite.
+    """
+
+    beams: Beams
+    weights: Weights
+    dose: Dose | None = None
+    objective: float | None = None
+    history: tuple[float, ...] = ()
+    fractions: int = 1
+    message: str = ""
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        weights = readonly(self.weights)
+        if weights.shape != (self.beams.n_columns,):
+            raise PlanError(
+                f"{weights.size} weights do not fit {self.beams.n_columns} columns of the beams; "
+                "give one for each."
+            )
+        if not np.isfinite(weights).all() or weights.min() < 0:
+            raise PlanError("weights must be finite and not negative; check where they came from.")
+        if self.fractions < 1:
+            raise PlanError(
+                f"a course of {self.fractions} fractions is not possible; give a whole number "
+                "from 1."
+            )
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "history", tuple(float(value) for value in self.history))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.beams)} beams", f"{self.n_spots} spots"]
+        if self.fractions > 1:
+            parts.append(f"{self.fractions} fractions")
+        if self.objective is not None:
+            parts.append(f"objective {self.objective:.5g}")
+        return f"Plan({self.beams.machine.name}, {', '.join(parts)})"
+
+    @property
+    def n_spots(self) -> int:
+        """Number of columns whose weight is above 0: those that would be delivered."""
+        return int(np.count_nonzero(self.weights > 0))
+
+    @classmethod
+    def from_spots(
+        cls,
+        machine: ParticleMachine,
+        *,
+        gantry: ArrayLike,
+        couch: ArrayLike = 0.0,
+        isocentre: Triple,
+        x: ArrayLike,
+        y: ArrayLike,
+        energy: ArrayLike,
+        weight: ArrayLike,
+        fractions: int = 1,
+        position: str = "HFS",
+    ) -> Plan:
+        """A plan of explicit spots.
+
+        Columns keep the order of the spots within each field; a field is a pair of gantry and
+        couch angle.
+
+        Parameters
+        ----------
+        machine
+            What delivers them.
+        gantry, couch
+            Angles, degree: one for all spots, or one for each.
+        isocentre
+            (x, y, z), mm, patient LPS.
+        x, y
+            Positions in the isocentre plane of the IEC gantry frame, mm, (n,).
+        energy
+            MeV or MeV/u, each one of the machine's, (n,) or one for all.
+        weight
+            10^6 particles, whole course, (n,) or one for all.
+        fractions
+            Number of fractions of the course.
+        position
+            How the patient lies.
+
+        Raises
+        ------
+        BeamError
+            If numbers of values do not match.
+        EnergyError
+            If an energy is none of the machine's.
+        """
+        spots = np.broadcast_arrays(*map(_as_row, (gantry, couch, x, y, energy)))
+        weights = _as_row(weight)
+        if weights.size not in (1, spots[0].size):
+            raise BeamError(
+                f"{weights.size} weights do not fit {spots[0].size} spots; give one for all, or "
+                "one for each."
+            )
+        beams = spots_to_beams(
+            machine,
+            gantry=spots[0],
+            couch=spots[1],
+            isocentre=isocentre,
+            x=spots[2],
+            y=spots[3],
+            energy=spots[4],
+            position=position,
+        )
+        order = _field_order(spots[0], spots[1])
+        return cls(beams, np.broadcast_to(weights, order.shape)[order], fractions=fractions)
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan, with its dose, to one file; :func:`dosegrad.load_plan` reads it.
+
+        A file of that name is replaced, and only once the new one is complete.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        load_object("plan writer", PLAN_WRITERS, "")(self, Path(path))
+
+
+def compute_dose(
+    patient: Patient,
+    plan: Plan,
+    *,
+    engine: str | InfluenceEngine | ForwardEngine | None = None,
+    grid: Grid | None = None,
+    dose_spacing: Triple | None = None,
+) -> Dose:
+    """Dose of a plan in a patient, computed without an influence matrix.
+
+    Parameters
+    ----------
+    patient
+        Whom to irradiate.
+    plan
+        With what.
+    engine
+        A name, or an engine with settings; by default the pencil beam.
+    grid
+        Dose grid; by default that of the plan's dose if it has one, else the patient's.
+    dose_spacing
+        Spacing (z, y, x) of the dose grid, mm, over the box of the CT, instead of ``grid``.
+
+    Raises
+    ------
+    CapabilityError
+        If the engine computes no dose without a matrix.
+    BeamError
+        If the beams were made for another patient position, or cannot be delivered.
+    """
+    chosen = resolve_engine("pencil-beam" if engine is None else engine)
+    if not isinstance(chosen, ForwardEngine):
+        raise CapabilityError(
+            f"engine {type(chosen).__name__} computes no dose without a matrix; engines that do: "
+            f"{', '.join(ENGINES)}."
+        )
+    for beam in plan.beams:
+        if beam.position != patient.ct.position:
+            raise BeamError(
+                f"the beam at gantry {beam.gantry:g}° was made for a patient in position "
+                f"{beam.position}, but this one lies {patient.ct.position}. Steer the beams for "
+                "this patient."
+            )
+    if grid is None and dose_spacing is None and plan.dose is not None:
+        grid = plan.dose.grid
+    dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
+    voxels = choose_voxels(patient, dose_grid, "body")
+    medium = prepare_medium(patient, dose_grid, chosen)
+    array = np.zeros(dose_grid.n_voxels)
+    array[voxels] = chosen.forward(medium, plan.beams, plan.weights, voxels)
+    provenance = {
+        **describe_engine(chosen),
+        "machine": plan.beams.machine.name,
+        "version": __version__,
+    }
+    return Dose(dose_grid, array.reshape(dose_grid.shape), provenance=provenance)
+
+
+def _as_row(values: ArrayLike) -> Weights:
+    return np.atleast_1d(np.asarray(values, dtype=float)).ravel()
+
+
+def _field_order(gantry: Weights, couch: Weights) -> np.ndarray:
+    """Order in which spots become columns: by field, in the order of first appearance."""
+    angles = np.column_stack([gantry, couch])
+    _, first, field_of = np.unique(angles, axis=0, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))[field_of.reshape(-1)]
+    return np.argsort(rank, kind="stable")
