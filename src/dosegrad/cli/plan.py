@@ -38,7 +38,7 @@ def plan(
     with output_folder(out) as folder, working(silent=quiet or as_json) as bars:
         with step(bars, "reading the patient"):
             subject = choose_patient(request, plan_file.parent, patient)
-        planned = carry_out(request, subject, bars)
+        planned = carry_out(request, plan_file.parent, subject, bars)
         with step(bars, "writing results"):
             shutil.copyfile(plan_file, folder / "plan.toml")
             _write(planned, folder)

@@ -58,8 +58,8 @@ def choose_patient(plan_file: PlanFile, folder: Path, instead: str | None) -> Pa
     return read_patient(path)
 
 
-def carry_out(plan_file: PlanFile, patient: Patient, bars: Progress) -> Planned:
-    """The plan that ``plan_file`` describes for ``patient``; every name is checked first."""
+def carry_out(plan_file: PlanFile, folder: Path, patient: Patient, bars: Progress) -> Planned:
+    """The plan that ``plan_file`` in ``folder`` describes; every name is checked first."""
     from dosegrad.beams.steering import steer
     from dosegrad.evaluation.clinical_goals import Goal, evaluate
     from dosegrad.influence.build import compute_influence, resolve_engine
@@ -75,7 +75,8 @@ def carry_out(plan_file: PlanFile, patient: Patient, bars: Progress) -> Planned:
             "there are no objectives, neither in the plan file nor with the patient. "
             "Add an [[objective]] table for the target."
         )
-    machine = load_machine(plan_file.beams.machine)
+    beside = folder / plan_file.beams.machine  # a path is relative to the plan file
+    machine = load_machine(str(beside) if beside.is_file() else plan_file.beams.machine)
     wanted = plan_file.dose
     engine = replace(resolve_engine(wanted.engine), outside_body=wanted.outside_body)
     with step(bars, "steering beams"):
