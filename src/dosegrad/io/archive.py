@@ -1,0 +1,265 @@
+"""Plans and doses in one file of their own: arrays, and a manifest that people can read.
+
+The file is a zip archive of NumPy arrays (``.npz``, never pickled) with ``manifest.json`` in it.
+It holds the machine's base data as well, so that a plan computes to the same numbers wherever it
+is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from dosegrad._version import __version__
+from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams, RangeShifter
+from dosegrad.dose import Dose
+from dosegrad.errors import DosegradError, FileFormatError, OutputError
+from dosegrad.geometry.grid import Grid
+from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.plan import Plan
+
+__all__ = ["load_dose", "load_plan", "save_dose", "save_plan"]
+
+#: Raised when a reader of the old format would misread the new one.
+_FORMAT: Final = 1
+
+_Arrays = dict[str, NDArray[Any]]
+_Manifest = dict[str, Any]
+
+
+def save_plan(plan: Plan, path: str | Path) -> None:
+    """Write a plan with its beams, machine, weights and dose; an old file is replaced as a whole.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    arrays: _Arrays = {"weights": plan.weights, "history": np.asarray(plan.history, dtype=float)}
+    content: _Manifest = {
+        "kind": "plan",
+        "objective": plan.objective,
+        "fractions": plan.fractions,
+        "message": plan.message,
+        "provenance": dict(plan.provenance),
+        "beams": [asdict(beam) for beam in plan.beams],
+        "machine": _put_machine(plan.beams.machine, arrays),
+    }
+    for name in COLUMN_DTYPE.names or ():
+        arrays[f"columns/{name}"] = plan.beams.columns[name]
+    if plan.dose is not None:
+        content["dose"] = _put_dose(plan.dose, arrays)
+    _write(Path(path), content, arrays)
+
+
+def load_plan(path: str | Path) -> Plan:
+    """The plan that :meth:`Plan.save` wrote, with the same numbers.
+
+    Raises
+    ------
+    FileFormatError
+        If the file does not exist, is not a plan, or is damaged.
+    """
+    content, arrays = _read(Path(path), "plan")
+    with _sound(path):
+        fields_ = tuple(_get_beam(beam) for beam in content["beams"])
+        columns = np.zeros(arrays["weights"].size, dtype=COLUMN_DTYPE)
+        for name in COLUMN_DTYPE.names or ():
+            columns[name] = arrays[f"columns/{name}"]
+        return Plan(
+            Beams(_get_machine(content["machine"], arrays), fields_, columns),
+            arrays["weights"],
+            dose=_get_dose(content["dose"], arrays) if "dose" in content else None,
+            objective=content["objective"],
+            history=tuple(arrays["history"].tolist()),
+            fractions=content["fractions"],
+            message=content["message"],
+            provenance=content["provenance"],
+        )
+
+
+def save_dose(dose: Dose, path: str | Path) -> None:
+    """Write a dose; an old file is replaced as a whole.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    arrays: _Arrays = {}
+    _write(Path(path), {"kind": "dose", "dose": _put_dose(dose, arrays)}, arrays)
+
+
+def load_dose(path: str | Path) -> Dose:
+    """The dose that :func:`save_dose` wrote, with the same numbers.
+
+    Raises
+    ------
+    FileFormatError
+        If the file does not exist, is not a dose, or is damaged.
+    """
+    content, arrays = _read(Path(path), "dose")
+    with _sound(path):
+        return _get_dose(content["dose"], arrays)
+
+
+def _put_dose(dose: Dose, arrays: _Arrays) -> _Manifest:
+    arrays["dose"] = dose.array
+    return {
+        "grid": asdict(dose.grid),
+        "quantity": dose.quantity,
+        "provenance": dict(dose.provenance),
+    }
+
+
+def _get_dose(content: _Manifest, arrays: Mapping[str, NDArray[Any]]) -> Dose:
+    grid = content["grid"]
+    direction: Any = tuple(tuple(row) for row in grid["direction"])
+    made = Grid(tuple(grid["shape"]), tuple(grid["spacing"]), tuple(grid["origin"]), direction)
+    return Dose(made, arrays["dose"], content["quantity"], content["provenance"])
+
+
+def _get_beam(content: _Manifest) -> Beam:
+    shifter = content.pop("range_shifter")
+    isocentre = tuple(content.pop("isocentre"))
+    made = None if shifter is None else RangeShifter(**shifter)
+    return Beam(**content, isocentre=isocentre, range_shifter=made)
+
+
+def _put_machine(machine: ParticleMachine, arrays: _Arrays) -> _Manifest:
+    """Scalars of a machine; its tables go to ``arrays``, those of all energies end to end."""
+    content: _Manifest = {"energies": [{} for _ in machine.data]}
+    for f in fields(machine):
+        value = getattr(machine, f.name)
+        if isinstance(value, np.ndarray):
+            arrays[f"machine/{f.name}"] = value
+        elif f.name != "data":
+            content[f.name] = dict(value) if isinstance(value, Mapping) else value
+    for f in fields(PencilBeamData):
+        values = [getattr(one, f.name) for one in machine.data]
+        if isinstance(values[0], np.ndarray):
+            arrays[f"energies/{f.name}"] = np.concatenate([v.ravel() for v in values])
+            arrays[f"energies/{f.name}.shape"] = np.array([v.shape for v in values])
+        else:
+            for entry, value in zip(content["energies"], values, strict=True):
+                entry[f.name] = value
+    return content
+
+
+def _get_machine(content: _Manifest, arrays: Mapping[str, NDArray[Any]]) -> ParticleMachine:
+    entries = content.pop("energies")
+    for key in arrays:
+        if key.startswith("energies/") and not key.endswith(".shape"):
+            shapes = arrays[f"{key}.shape"]
+            ends = np.cumsum(shapes.prod(axis=1))[:-1]
+            pieces = np.split(arrays[key], ends)
+            for entry, piece, shape in zip(entries, pieces, shapes, strict=True):
+                entry[key.partition("/")[2]] = piece.reshape(shape)
+        elif key.startswith("machine/"):
+            content[key.partition("/")[2]] = arrays[key]
+    return ParticleMachine(**content, data=tuple(PencilBeamData(**entry) for entry in entries))
+
+
+def _write(path: Path, content: _Manifest, arrays: _Arrays) -> None:
+    """Write the file beside its place, then move it there."""
+    manifest = {"format": _FORMAT, "dosegrad": __version__, **content}
+    text = json.dumps(manifest, indent=1, ensure_ascii=False, default=_as_json)
+    try:
+        with (
+            _replacing(path) as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        ):
+            archive.writestr("manifest.json", text)
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    npy.write_array(entry, np.ascontiguousarray(array), allow_pickle=False)
+    except OSError as error:
+        raise OutputError(
+            f"'{path}' cannot be written ({error.strerror or error}). Choose a folder that exists "
+            "and that you may write to, with enough space."
+        ) from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of ``path`` once it is complete, and is dropped otherwise."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path, kind: str) -> tuple[_Manifest, _Arrays]:
+    """Manifest and arrays of a file of that kind."""
+    if not path.is_file():
+        raise FileFormatError(f"{kind} file '{path}' does not exist; check the path.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = json.loads(archive.read("manifest.json"))
+            names = [n for n in archive.namelist() if n.endswith(".npy")]
+            arrays = {}
+            for name in names:
+                with archive.open(name) as entry:
+                    arrays[name.removesuffix(".npy")] = npy.read_array(entry, allow_pickle=False)
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+        raise FileFormatError(
+            f"'{path}' is no {kind} file of dosegrad, or is damaged ({error}). Save the {kind} "
+            "again."
+        ) from error
+    if content.get("kind") != kind:
+        raise FileFormatError(
+            f"'{path}' holds a {content.get('kind')}, not a {kind}; read it with "
+            f"load_{content.get('kind')}."
+        )
+    if content.get("format") != _FORMAT:
+        raise FileFormatError(
+            f"'{path}' has format {content.get('format')} (dosegrad {content.get('dosegrad')}); "
+            f"this version reads format {_FORMAT}. Read it with the version that wrote it."
+        )
+    return content, arrays
+
+
+@contextmanager
+def _sound(path: str | Path) -> Iterator[None]:
+    """Context in which contents that contradict each other become one error."""
+    try:
+        yield
+    except DosegradError as error:
+        raise FileFormatError(f"'{path}' is damaged: {error}") from error
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise FileFormatError(
+            f"'{path}' lacks what it should hold ({error!r}); save the plan or dose again."
+        ) from error
+
+
+def _as_json(value: object) -> object:
+    """What JSON does not know, as what it knows; arrays as lists, others by their text."""
+    if isinstance(value, (np.integer, np.floating, np.bool_)):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    return str(value)
