@@ -1,0 +1,182 @@
+"""Dose-volume histograms without bins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dosegrad.arrays import Array, Mask, readonly
+from dosegrad.dose import Dose, Region
+from dosegrad.errors import PlanError
+from dosegrad.geometry.grid import Grid
+from dosegrad.patient.patient import Patient
+
+__all__ = ["DVH", "dvh", "structure_dvh"]
+
+#: A structure with fewer voxels than this is sampled more finely.
+_FEW_VOXELS: Final = 1000
+#: Samples per voxel along each axis, tried in turn; odd, so that voxel centres are among them.
+_FINER: Final = (3, 5, 7)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DVH:
+    """Cumulative dose-volume histogram of one structure, exact for its samples.
+
+    Every sample stands for the same volume. The curve joins, by straight lines, the points (volume
+    hotter than the middle of a sample, dose of the sample), samples from the hottest to the
+    coldest; it begins at the maximum and ends at the minimum. So it never rises, and
+    :meth:`dose_at` and :meth:`volume_at` invert each other. All values are NaN for a structure
+    without samples.
+
+    Parameters
+    ----------
+    doses
+        Dose of the samples, Gy, any order, shape (n,); kept in descending order.
+    sample_volume_cc
+        Volume that each stands for, cm3.
+    """
+
+    doses: Array
+    sample_volume_cc: float
+
+    def __post_init__(self) -> None:
+        doses = np.asarray(self.doses, dtype=float).ravel()
+        if not np.isfinite(doses).all():
+            raise PlanError("a dose holds values that are not finite; compute it again.")
+        object.__setattr__(self, "doses", readonly(np.sort(doses)[::-1].copy()))
+
+    def __repr__(self) -> str:
+        return f"DVH(mean {self.mean:.4g} Gy, maximum {self.maximum:.4g} Gy)"
+
+    @property
+    def volume_cc(self) -> float:
+        """Volume of all samples, cm3."""
+        return self.doses.size * self.sample_volume_cc
+
+    @property
+    def mean(self) -> float:
+        """Mean dose, Gy."""
+        return float(self.doses.mean()) if self.doses.size else float("nan")
+
+    @property
+    def minimum(self) -> float:
+        """Lowest dose, Gy."""
+        return float(self.doses[-1]) if self.doses.size else float("nan")
+
+    @property
+    def maximum(self) -> float:
+        """Highest dose, Gy."""
+        return float(self.doses[0]) if self.doses.size else float("nan")
+
+    def dose_at(self, fraction: ArrayLike) -> float:
+        """Dose, Gy, that the hottest ``fraction`` (0 to 1) of the volume gets at least.
+
+        Examples
+        --------
+        >>> DVH([10.0, 20.0, 30.0, 40.0], 0.1).dose_at(0.5)
+        25.0
+        """
+        wanted = float(np.asarray(fraction))
+        if not 0 <= wanted <= 1:
+            raise PlanError(f"volume fraction {wanted} must be from 0 to 1; write 95 % as 0.95.")
+        n = self.doses.size
+        if n == 0:
+            return float("nan")
+        if wanted in (0.0, 1.0):
+            return self.maximum if wanted == 0 else self.minimum
+        return float(np.interp(wanted, (np.arange(n) + 0.5) / n, self.doses))
+
+    def dose_at_cc(self, volume_cc: float) -> float:
+        """Dose, Gy, that the hottest ``volume_cc`` get at least; the minimum if it has less."""
+        if not volume_cc >= 0:
+            raise PlanError(f"volume {volume_cc} cc must not be negative, such as 0.03.")
+        if not self.doses.size:
+            return float("nan")
+        return self.dose_at(min(volume_cc / self.volume_cc, 1.0))
+
+    def volume_at(self, dose: ArrayLike) -> Array:
+        """Fraction (...) of the volume that gets at least ``dose`` (...), Gy; a scalar for one."""
+        wanted = np.asarray(dose, dtype=float)
+        n = self.doses.size
+        if n == 0:
+            nothing: Array = np.full(wanted.shape, np.nan)[()]
+            return nothing
+        # the last of equal doses, so that all the volume of a dose counts as reaching it
+        rising, first = np.unique(self.doses[::-1], return_index=True)
+        hotter = (n - first - 0.5) / n
+        found = np.interp(wanted, rising, hotter)
+        found = np.where(wanted <= self.minimum, 1.0, found)
+        fraction: Array = np.where(wanted > self.maximum, 0.0, found)[()]
+        return fraction
+
+    def volume_cc_at(self, dose: float) -> float:
+        """Volume, cm3, that gets at least ``dose``, Gy."""
+        return float(self.volume_at(dose)) * self.volume_cc
+
+
+def dvh(dose: Dose, patient: Patient) -> Mapping[str, DVH]:
+    """Dose-volume histogram of every structure of a patient, whole structures, by name."""
+    return MappingProxyType(
+        {name: structure_dvh(dose, structure) for name, structure in patient.structures.items()}
+    )
+
+
+def structure_dvh(dose: Dose, structure: Region) -> DVH:
+    """Dose-volume histogram of one structure, as far as it lies in the dose grid.
+
+    Its samples are the voxels of the dose grid whose centre lies inside. A structure with fewer
+    than 1000 of them is sampled 3, 5 or 7 times as finely along each axis, as little as makes
+    1000 samples, with trilinear dose: so that small structures have their volume, and D0.03cc is
+    not the dose of one voxel.
+    """
+    mask = structure.mask(dose.grid)
+    n_voxels = int(np.count_nonzero(mask))
+    if n_voxels >= _FEW_VOXELS:
+        return DVH(dose.array[mask], dose.grid.voxel_volume_cc)
+    box = _box(mask) if n_voxels else _find(structure, dose.grid)
+    if box is None:
+        return DVH(np.empty(0), dose.grid.voxel_volume_cc)
+    samples = np.empty((0, 3))
+    grid = dose.grid
+    for times in _FINER:
+        grid = _refined(dose.grid, box, times)
+        samples = grid.voxel_points(np.flatnonzero(structure.mask(grid)))
+        if len(samples) >= _FEW_VOXELS:
+            break
+    return DVH(dose.at(samples), grid.voxel_volume_cc)
+
+
+def _box(mask: Mask) -> tuple[slice, slice, slice]:
+    """Voxels around a mask and one more on every side, inside the grid."""
+    found = []
+    for axis in range(3):
+        other = tuple(k for k in range(3) if k != axis)
+        inside = np.flatnonzero(mask.any(axis=other))
+        found.append(slice(max(inside[0] - 1, 0), min(inside[-1] + 2, mask.shape[axis])))
+    return found[0], found[1], found[2]
+
+
+def _find(structure: Region, grid: Grid) -> tuple[slice, slice, slice] | None:
+    """Box of a structure that misses every voxel centre: looked for three times as finely."""
+    occupied = np.zeros(grid.shape, dtype=bool)
+    nz, ny, nx = grid.shape
+    for layer in range(nz):
+        fine = _refined(grid, (slice(layer, layer + 1), slice(0, ny), slice(0, nx)), 3)
+        mask = structure.mask(fine).reshape(1, 3, ny, 3, nx, 3)
+        occupied[layer] = mask.any(axis=(0, 1, 3, 5))
+    return _box(occupied) if occupied.any() else None
+
+
+def _refined(grid: Grid, box: tuple[slice, slice, slice], times: int) -> Grid:
+    """The voxels of ``box``, each cut into ``times`` along every axis."""
+    nz, ny, nx = ((s.stop - s.start) * times for s in box)
+    dz, dy, dx = (step / times for step in grid.spacing)
+    first = [s.start - 0.5 + 0.5 / times for s in box]
+    x, y, z = (float(v) for v in grid.to_point(first))
+    return replace(grid, shape=(nz, ny, nx), spacing=(dz, dy, dx), origin=(x, y, z))
