@@ -13,6 +13,7 @@ from typing import Annotated, ParamSpec, TypeAlias
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from dosegrad.errors import DosegradError
 from dosegrad.progress import listening
@@ -39,10 +40,12 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-def say(text: str, style: str = "") -> None:
-    """Print ``text`` for people as it stands: no markup, no wrapping."""
-    console = Console()
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+def say(text: str) -> None:
+    """Print ``text`` for people as it stands; the verdicts of goals at line ends are coloured."""
+    coloured = Text(text)
+    coloured.highlight_regex(r"(?m)\byes$", "green")
+    coloured.highlight_regex(r"(?m)\bNO$", "bold red")
+    Console().print(coloured, soft_wrap=True)
 
 
 def say_json(content: Mapping[str, object]) -> None:
@@ -102,7 +105,9 @@ def working(*, silent: bool) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[remark]}", style="dim"),
     )
-    bars = Progress(*columns, console=Console(stderr=True), transient=True, disable=silent)
+    console = Console(stderr=True)
+    hidden = silent or not console.is_terminal
+    bars = Progress(*columns, console=console, transient=True, disable=hidden)
     tasks: dict[str, TaskID] = {}
 
     def show(stage: str, fraction: float, remark: str) -> None:
