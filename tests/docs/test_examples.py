@@ -1,5 +1,6 @@
 """The examples do what they are for."""
 
+import json
 import os
 import runpy
 import subprocess
@@ -63,3 +64,14 @@ def test_the_plan_file_says_what_the_script_says(run_example, tmp_path):
     assert plan.objective == pytest.approx(names["plan"].objective, rel=1e-6)
     ours, theirs = (dvh(p.dose, names["patient"])["Target"] for p in (plan, names["plan"]))
     assert ours.dose_at(0.95) == pytest.approx(theirs.dose_at(0.95), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_the_demonstration_meets_its_goals_and_draws_its_picture(tmp_path):
+    command = [sys.executable, "-m", "dosegrad", "demo", "--json"]
+    environment = {**os.environ, "MPLBACKEND": "agg"}
+    ended = subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True)
+    report = json.loads(ended.stdout)["report"]
+    assert report["all_met"]
+    assert len(report["goals"]) >= 4
+    assert (tmp_path / "dosegrad-demo.png").stat().st_size > 50_000
