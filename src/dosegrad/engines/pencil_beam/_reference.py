@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.arrays import Array
-from dosegrad.engines.pencil_beam._arrays import BLOCK, Rays, Scene, Tables
+from dosegrad.engines.pencil_beam._arrays import Rays, Scene, Tables
 
 __all__ = ["add_dose", "count_entries", "fill_entries"]
 
@@ -24,19 +24,21 @@ def column_entries(
     x, y, *direction, thickness = rays.axes[ray]
     r2 = (np.cross(scene.points - (x, y, 0.0), direction) ** 2).sum(axis=1)
     energy = int(rays.energies[column])
-    knots = tables.knots[tables.starts[energy] : tables.starts[energy + 1]]
-    depth = np.maximum(scene.depths + thickness, knots[0, 0])
+    knots = slice(int(tables.starts[energy]), int(tables.starts[energy + 1]))
+    depths = tables.depths[knots]
+    depth = np.maximum(scene.depths + thickness, depths[0])
 
-    near, far = (tables.reach[start : start + len(knots)] for start in rays.reaches[column])
-    reach = np.interp(depth, knots[:, 0], near + rays.shares[column] * (far - near))
-    voxels = np.flatnonzero((r2 <= reach) & (depth <= knots[-1, 0]))
+    near, far = (tables.reach[start : start + depths.size, 0] for start in rays.reaches[column])
+    reach = np.interp(depth, depths, near + rays.shares[column] * (far - near))
+    found = np.flatnonzero((r2 <= reach) & (depth <= depths[-1]))
 
-    fields = [np.interp(depth[voxels], knots[:, 0], knots[:, f]) for f in range(1, knots.shape[1])]
-    n = (len(fields) - 2) // 2
-    spreads = np.array(fields[2 : 2 + n]) ** 2 + rays.variances[column]
-    gaussians = np.exp(-0.5 * r2[voxels] / spreads) / (2.0 * np.pi * spreads)
-    lateral = (np.array(fields[2 + n :]) * gaussians).sum(axis=0)
-    return voxels, fields[0] * lateral, fields[1]
+    values = tables.values[knots, ::2]
+    dose, let, *gaussians = (np.interp(depth[found], depths, v) for v in values.T)
+    lateral = np.zeros(found.size)
+    for sigma, weight in zip(gaussians[::2], gaussians[1::2], strict=True):
+        variance = sigma**2 + rays.variances[column]
+        lateral += weight * np.exp(-0.5 * r2[found] / variance) / (2.0 * np.pi * variance)
+    return found, dose * lateral, let
 
 
 def _columns_on(rays: Rays, first: int, last: int) -> list[tuple[int, int]]:
@@ -53,7 +55,7 @@ def count_entries(
 ) -> None:
     """Number of entries of each column on the rays from ``first`` to before ``last``."""
     for ray, column in _columns_on(rays, first, last):
-        counts[column] += column_entries(scene, rays, tables, ray, column)[0].size
+        counts[column] = column_entries(scene, rays, tables, ray, column)[0].size
 
 
 def fill_entries(
@@ -72,8 +74,7 @@ def fill_entries(
     for ray, column in _columns_on(rays, first, last):
         voxels, values, let = column_entries(scene, rays, tables, ray, column)
         part = slice(int(heads[column]), int(heads[column]) + voxels.size)
-        heads[column] = part.stop
-        indices[part] = voxels
+        indices[part] = scene.rows[voxels]
         dose[part] = factor * values
         if let_dose.size > 0:
             let_dose[part] = factor * values * let
@@ -84,13 +85,13 @@ def add_dose(
     rays: Rays,
     tables: Tables,
     weights: Array,
+    parts: NDArray[np.int64],
     first: int,
     last: int,
     dose: Array,
 ) -> None:
-    """Dose (n_voxels,) of all columns, added to blocks ``first`` to before ``last``."""
-    begin, end = first * BLOCK, last * BLOCK
-    part = Scene(scene.points[begin:end], scene.depths[begin:end], scene.blocks[first:last])
-    for ray, column in _columns_on(rays, 0, rays.bounds.size):
-        voxels, values, _ = column_entries(part, rays, tables, ray, column)
-        dose[begin + voxels] += weights[column] * values
+    """Dose (n_rows,) of the rays ``first`` to before ``last``, added to all voxels."""
+    assert parts[-1] == scene.blocks.shape[0]
+    for ray, column in _columns_on(rays, first, last):
+        found, values, _ = column_entries(scene, rays, tables, ray, column)
+        dose[scene.rows[found]] += weights[column] * values

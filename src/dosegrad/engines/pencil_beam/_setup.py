@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from dosegrad.engines.pencil_beam._tables import build_tables
 from dosegrad.engines.pencil_beam.model import range_shifter_variance
 from dosegrad.errors import BeamError
 from dosegrad.geometry.depth import water_equivalent_depth
+from dosegrad.geometry.grid import Grid
 from dosegrad.geometry.rays import crossings
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
 from dosegrad.patient.medium import Medium
@@ -42,18 +44,38 @@ def rays_of(beams: Beams, index: int) -> tuple[Array, NDArray[np.int64]]:
     return spots, ray.reshape(-1).astype(np.int64)
 
 
-def prepare_scene(medium: Medium, beam: Beam, voxels: IntArray, depths: Array | None) -> Scene:
-    """Voxels of a beam; their depths are traced through the medium unless they are given."""
-    points = medium.grid.voxel_points(voxels)
-    if depths is None:
-        depths = _depths(medium, beam, points)
-    local = np.ascontiguousarray(beam.to_gantry(points))
-    if beam.sad is not None and local[:, 2].max() >= beam.sad:
-        raise BeamError(
-            f"the source of the beam at gantry {beam.gantry:g}° lies among the voxels of the dose "
-            f"grid ({beam.sad:g} mm from the isocentre). Move the isocentre or enlarge the SAD."
-        )
-    return Scene(local, np.array(depths, dtype=np.float64), _blocks(local, beam.sad))
+def prepare_scene(
+    medium: Medium, beam: Beam, voxels: IntArray, rays: Rays, depths: Array | None
+) -> Scene:
+    """Voxels that a beam may reach; depths are traced through the medium unless they are given."""
+    local = _gantry_points(medium.grid, beam, voxels)
+    scale = 1.0 if beam.sad is None else beam.sad / (beam.sad - local[2])
+    projected = local[:2] * scale
+    widest = rays.bounds.max()
+    low, high = rays.axes[:, :2].min(axis=0) - widest, rays.axes[:, :2].max(axis=0) + widest
+    inside = [(p >= a) & (p <= b) for p, a, b in zip(projected, low, high, strict=True)]
+    rows = np.flatnonzero(inside[0] & inside[1])
+    traced = (
+        _depths(medium, beam, medium.grid.voxel_points(voxels[rows]))
+        if depths is None
+        else depths[rows]
+    )
+    return Scene(
+        points=np.ascontiguousarray(local[:, rows].T),
+        depths=np.array(traced, dtype=np.float64),
+        rows=rows.astype(np.int32),
+        blocks=_blocks(projected[:, rows]),
+    )
+
+
+def _gantry_points(grid: Grid, beam: Beam, voxels: IntArray) -> Array:
+    """Voxel centres (3, n) in the gantry frame, mm: linear in the indices of the voxels."""
+    corner, *neighbours = beam.to_gantry(
+        grid.to_point([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    )
+    k, j, i = np.unravel_index(voxels, grid.shape)
+    a, b, c = (n - corner for n in neighbours)
+    return np.stack([corner[m] + k * a[m] + j * b[m] + i * c[m] for m in range(3)])
 
 
 def _depths(medium: Medium, beam: Beam, points: Points) -> Array:
@@ -63,15 +85,13 @@ def _depths(medium: Medium, beam: Beam, points: Points) -> Array:
     return water_equivalent_depth(medium.grid, ratio, points, source=beam.source)
 
 
-def _blocks(local: Points, sad: float | None) -> Array:
-    """Boxes (n_blocks, 4) of runs of voxels in the isocentre plane."""
-    scale = np.ones(len(local)) if sad is None else sad / (sad - local[:, 2])
-    runs = np.arange(0, len(local), BLOCK)
-    sides = []
-    for axis in range(2):
-        projected = local[:, axis] * scale
-        sides += [np.minimum.reduceat(projected, runs), np.maximum.reduceat(projected, runs)]
-    return np.ascontiguousarray(np.column_stack(sides))
+def _blocks(projected: Array) -> Array:
+    """Boxes (n_blocks, 4) of runs of voxels at ``projected`` (2, n) in the isocentre plane."""
+    runs = np.arange(0, projected.shape[1], BLOCK)
+    if runs.size == 0:
+        return np.empty((0, 4))
+    ends = [f.reduceat(p, runs) for p in projected for f in (np.minimum, np.maximum)]
+    return np.column_stack(ends)
 
 
 def meet_skin(medium: Medium, beam: Beam, spots: Array) -> Skin:
@@ -120,7 +140,7 @@ def _directions(spots: Array, sad: float | None) -> Array:
 
 
 def prepare_rays(
-    beams: Beams, index: int, skin: Skin, scene: Scene, cutoff: float
+    beams: Beams, index: int, skin: Skin, grid: Grid, cutoff: float
 ) -> tuple[Rays, Tables]:
     """Rays and columns of a beam and the tables that they look things up in."""
     beam, machine = beams[index], beams.machine
@@ -135,22 +155,25 @@ def prepare_rays(
     if beam.range_shifter is not None:
         thickness = thickness + beam.range_shifter.thickness
     variances = _spot_variances(machine, beam, data, distance)[energies, ray]
-    tables, reach = build_tables(data, energies, variances, cutoff)
+    tables, reach, lattice = build_tables(data, energies, variances, cutoff)
 
-    order = np.lexsort([-nominal, ray]).astype(np.int64)
+    ends = np.array([d.depths[-1] - d.offset for d in data])[energies]
+    order = np.lexsort([-ends, ray]).astype(np.int64)
     offsets = np.searchsorted(ray[order], np.arange(len(spots) + 1)).astype(np.int64)
     axes = np.column_stack([spots, _directions(spots, beam.sad), thickness])
-    limits = np.maximum.reduceat(reach.limits[order], offsets[:-1])
+    envelopes = np.maximum.reduceat(reach.tops[order], offsets[:-1])
+    widest = np.sqrt(np.maximum(envelopes.max(axis=1), 0.0))
     rays = Rays(
         axes=np.ascontiguousarray(axes),
-        bounds=np.sqrt(limits) / -axes[:, 4] / _smallest_scale(scene, beam.sad),
+        bounds=widest / -axes[:, 4] / _smallest_scale(grid, beam),
+        envelopes=envelopes,
+        lattice=lattice,
         offsets=offsets,
         columns=order,
         energies=energies,
         variances=variances,
         reaches=reach.starts,
         shares=reach.shares,
-        limits=reach.limits,
     )
     return rays, tables
 
@@ -185,6 +208,15 @@ def _spot_variances(
     return variances + np.array(added)
 
 
-def _smallest_scale(scene: Scene, sad: float | None) -> float:
-    """Least ratio of a length at a voxel to its projection on the isocentre plane."""
-    return 1.0 if sad is None else float((sad - scene.points[:, 2].max()) / sad)
+def _smallest_scale(grid: Grid, beam: Beam) -> float:
+    """Least ratio of a length in the grid to its projection on the isocentre plane."""
+    if beam.sad is None:
+        return 1.0
+    corners = grid.to_point(list(product(*((0, n - 1) for n in grid.shape))))
+    highest = float(beam.to_gantry(corners)[:, 2].max())
+    if highest >= beam.sad:
+        raise BeamError(
+            f"the source of the beam at gantry {beam.gantry:g}° lies beside or inside the dose "
+            f"grid ({beam.sad:g} mm from the isocentre). Move the isocentre, or shrink the grid."
+        )
+    return (beam.sad - highest) / beam.sad

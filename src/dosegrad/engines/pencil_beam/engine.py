@@ -28,6 +28,8 @@ __all__ = ["PencilBeam", "PencilBeamColumns"]
 
 #: Between two looks for an interruption a kernel walks about this many rays times voxels.
 _CHUNK_WORK: Final = 60_000_000
+#: Parts of the patient that are worked on side by side where dose is added up.
+_PARTS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +117,12 @@ class PencilBeam:
             If source, nozzle or range shifter would lie in the patient.
         """
         beam = beams[beam_index]
-        scene = prepare_scene(medium, beam, voxels, depths)
         if skin_heights is None:
             skin = meet_skin(medium, beam, rays_of(beams, beam_index)[0])
         else:
             skin = Skin(skin_heights, np.zeros_like(skin_heights))
-        rays, tables = prepare_rays(beams, beam_index, skin, scene, self.lateral_cutoff)
+        rays, tables = prepare_rays(beams, beam_index, skin, medium.grid, self.lateral_cutoff)
+        scene = prepare_scene(medium, beam, voxels, rays, depths)
         factor = 1.0 / self.lateral_cutoff if self.compensate_cutoff else 1.0
         return PencilBeamColumns(scene, rays, tables, factor)
 
@@ -167,24 +169,28 @@ class PencilBeamColumns:
         dose = values["dose"]
         let_dose = values.get("let_dose", np.empty(0, dtype=np.float32))
         n = self.rays.bounds.size
+        before = float(heads[0]) / max(indices.size, 1)
+        share = float(np.ptp(heads)) / max(indices.size, 1)
         for first, last in self._chunks(n, self.scene.depths.size):
             _kernels().fill_entries(
                 *(self.scene, self.rays, self.tables, self.factor, first, last),
                 *(heads, indices, dose, let_dose),
             )
-            done = int(indptr[0] + (heads - indptr[: heads.size]).sum())
-            report("influence", done / max(indices.size, 1), f"{done} of {indices.size} values")
+            report("influence", before + share * last / n, f"{indices.size} values")
 
     def add_dose(self, weights: Array, dose: Array) -> None:
         """Add the dose of ``weights`` (n_columns of the beam,) to ``dose`` (n_voxels,), Gy."""
         scaled = weights * self.factor
-        n = self.scene.blocks.shape[0]
-        for first, last in self._chunks(n, self.rays.columns.size * 16):
-            _kernels().add_dose(self.scene, self.rays, self.tables, scaled, first, last, dose)
+        n_blocks = self.scene.blocks.shape[0]
+        parts = np.unique(np.linspace(0, n_blocks, _PARTS + 1).astype(np.int64))
+        for first, last in self._chunks(self.rays.bounds.size, self.scene.depths.size):
+            _kernels().add_dose(
+                self.scene, self.rays, self.tables, scaled, parts, first, last, dose
+            )
 
     @staticmethod
     def _chunks(n: int, work: int) -> list[tuple[int, int]]:
-        """Ranges of rays or blocks between which an interruption is heard."""
+        """Ranges of rays between which an interruption is heard."""
         size = max(1, _CHUNK_WORK // max(work, 1))
         return [(first, min(first + size, n)) for first in range(0, n, size)]
 
