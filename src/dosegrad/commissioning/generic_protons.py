@@ -97,20 +97,27 @@ def depth_grid(energy: float, tables: WaterTables) -> Array:
 
 
 def two_gaussians(result: DepthDose) -> tuple[Array, Array]:
-    """Variances, mm2, and weights of core and halo on the intervals, (2, n) each.
+    r"""Variances, mm2, and weights of core and halo on the intervals, (2, n) each.
 
-    The core is what primaries and fragments deposit, with the variance of multiple scattering.
-    The halo is what protons deposit after a nuclear event; its variance is the dose-weighted mean
-    over them.
+    The core has the variance of multiple scattering. Nuclear events add to the dose second and
+    fourth moments :math:`M_2 = \overline{\rho^2}/2`, :math:`M_4 = \overline{\rho^4}/8`; a
+    Gaussian of weight :math:`M_2^2/M_4` that adds the variance :math:`M_4/M_2` has both. Its weight
+    is lowered by 0.7 + 0.3 (z/R)^2, fitted to lateral profiles of MCsquare at 150 and 230 MeV.
     """
     core = 0.5 * (result.core_variance[1:] + result.core_variance[:-1])
-    deposit = np.sum([c.deposit for c in result.secondaries], axis=0)
-    moment = np.sum([c.deposit * c.variance for c in result.secondaries], axis=0)
     total = result.deposit
-    share = np.where(total > 1e-9, deposit / np.maximum(total, 1e-9), 0.0)
-    added = np.where(deposit > 1e-9, moment / np.maximum(deposit, 1e-9), 0.0)
-    weights = np.clip(share, 0.0, 1.0)
-    return np.stack([core, core + np.maximum(added, 0.0)]), np.stack([1.0 - weights, weights])
+    second = np.sum([c.deposit * c.variance for c in result.secondaries], axis=0)
+    fourth = np.sum([c.deposit * c.fourth for c in result.secondaries], axis=0)
+    known = (total > 1e-6 * total.max()) & (second > 0) & (fourth > 0)
+    last = int(np.flatnonzero(known)[-1])
+    second, fourth, total = (np.where(known, v, v[last]) for v in (second, fourth, total))
+    middle = 0.5 * (result.edges[1:] + result.edges[:-1])
+    depth = np.minimum(middle / middle[int(result.dose.argmax())], 1.0)
+    weight = second**2 / (fourth * total) * (0.7 + 0.3 * depth**2)
+    weight[0], added = 0.0, fourth / second
+    added[0] = 0.0
+    weight = np.clip(weight, 0.0, 0.9)
+    return np.stack([core, core + added]), np.stack([1.0 - weight, weight])
 
 
 def build_energy(

@@ -31,10 +31,10 @@ from dosegrad.physics.fermi_eyges import spread
 from dosegrad.physics.nuclear import (
     BINDING,
     ELASTIC_SLOPE,
+    FORWARD_POWER,
     LOCAL_SHARE,
     OXYGEN_MASS,
     PROTON_SHARE,
-    SPECTRAL_POWER,
     WaterRates,
     water_rates,
 )
@@ -59,16 +59,19 @@ class Component:
         Energy deposited, MeV per primary.
     variance
         Dose-weighted lateral variance in one direction that the nuclear event added, mm2.
+    fourth
+        Dose-weighted mean of rho^4/8 over the radii rho at which the event leaves protons, mm4.
     let
         Dose-averaged LET, keV/µm.
     """
 
     deposit: Array
     variance: Array
+    fourth: Array
     let: Array
 
     def __post_init__(self) -> None:
-        for name in ("deposit", "variance", "let"):
+        for name in ("deposit", "variance", "fourth", "let"):
             object.__setattr__(self, name, readonly(getattr(self, name)))
 
 
@@ -159,10 +162,11 @@ def depth_dose(
     events = cascade.share(primaries.absorbed, "nonelastic") + scattered * cascade.nonelastic
     hits = cascade.share(primaries.absorbed, "hydrogen") + scattered * cascade.hydrogen_rate
     nonelastic = cascade.nonelastic_protons(events)
+    none = np.zeros(events.size)
     recoil = cascade.share(primaries.absorbed, "oxygen") * cascade.recoil()
     return DepthDose(
         edges=readonly(edges),
-        primary=Component(primaries.deposit, np.zeros(events.size), cascade.let_of(primaries)),
+        primary=Component(primaries.deposit, none, none, cascade.let_of(primaries)),
         oxygen=oxygen,
         hydrogen=cascade.hydrogen_protons(hits),
         nonelastic=nonelastic,
@@ -195,7 +199,7 @@ class _Cascade:
         self.middle = 0.5 * (edges[1:] + edges[:-1])
         self.carried = bare.energy
         self.mean = 0.5 * (self.carried[1:] + self.carried[:-1])
-        self.stopping = bare.deposit / self.steps
+        self.stopping = np.maximum(bare.deposit / self.steps, 0.0)
         self.let = self.let_of(bare)
         self.residual = tables.range(np.maximum(self.mean, 0.05))
         moving = self.mean > _STOPPED
@@ -237,7 +241,7 @@ class _Cascade:
         survival = np.exp(-np.append(0.0, np.cumsum(self.loss)))
         at_source = np.sqrt(survival[1:] * survival[:-1])
         number = np.append(0.0, np.cumsum(source / at_source)) * survival
-        component = self._follow(source, energies, cosines, weights, survival / 1.0, self.loss)
+        component = self._follow(source, energies, cosines, weights, survival, self.loss)
         return component, np.asarray(0.5 * (number[1:] + number[:-1]))
 
     def hydrogen_protons(self, source: Array) -> Component:
@@ -251,12 +255,11 @@ class _Cascade:
         """Dose of the protons that leave nonelastic events."""
         shares = (np.arange(_N_SHARES) + 0.5) / _N_SHARES
         available = np.maximum(self.mean - BINDING, 0.02)
-        spectrum = (1.0 - shares) ** SPECTRAL_POWER
-        spectrum /= (spectrum * shares).sum()
-        weights = PROTON_SHARE * (self.mean / available)[:, None] * spectrum
+        share = PROTON_SHARE * (self.mean / available)[:, None]
+        weights = np.repeat(share / shares.sum(), _N_SHARES, axis=1)
         weights[self.mean < BINDING + 1.0] = 0.0
         energies = available[:, None] * shares
-        return self._follow(source, energies, np.sqrt(shares) + 0.0 * energies, weights)
+        return self._follow(source, energies, shares**FORWARD_POWER + 0.0 * energies, weights)
 
     def _follow(
         self,
@@ -274,7 +277,7 @@ class _Cascade:
         """
         n = self.middle.size
         carried, spent = np.zeros(n + 1), np.zeros(n)
-        moments = np.zeros((3, n))  # dose, dose x variance, dose x LET
+        moments = np.zeros((4, n))  # dose; times variance, fourth moment, LET
         shift = self.residual[:, None] - self.tables.range(np.maximum(energies, 1e-3))
         for i in np.flatnonzero(source > 1e-9).tolist():
             weight = source[i] * weights[i]
@@ -296,7 +299,7 @@ class _Cascade:
             spent = 0.5 * (carried[1:] + carried[:-1]) * loss
         deposit = -np.diff(carried) + source * (weights * energies).sum(axis=1) - spent
         dose = np.where(moments[0] > 0, moments[0], 1.0)
-        return Component(deposit, moments[1] / dose, moments[2] / dose)
+        return Component(deposit, *(moments[1:] / dose))
 
     def _thickness(self, place: Array) -> Array:
         return np.asarray(np.interp(place, self.edges, self.depth_of_survival))
@@ -309,8 +312,10 @@ class _Cascade:
         place = path + self.middle[i] + shift
         dose = weight * np.interp(place, self.middle, self.stopping, right=0.0) / cosines
         moments[0, i + 1 :] += dose.sum(axis=1)
-        moments[1, i + 1 :] += (dose * 0.5 * path**2 * (1.0 - cosines**2)).sum(axis=1)
-        moments[2, i + 1 :] += (dose * np.interp(place, self.middle, self.let)).sum(axis=1)
+        radius2 = path**2 * (1.0 - cosines**2)
+        moments[1, i + 1 :] += (dose * radius2).sum(axis=1) / 2.0
+        moments[2, i + 1 :] += (dose * radius2**2).sum(axis=1) / 8.0
+        moments[3, i + 1 :] += (dose * np.interp(place, self.middle, self.let)).sum(axis=1)
 
 
 def _elastic_energies(mean: Array) -> Array:

@@ -92,6 +92,12 @@ def read_machine_archive(path: str | Path) -> ParticleMachine:
             f"machine file {str(path)!r} has layout version {version}; this dosegrad reads up to "
             f"{VERSION}. Update dosegrad."
         )
+    missing = {"tissues", "numbers", "shapes", *_TABLES, *_BIOLOGY} - content.keys()
+    if missing:
+        raise FileFormatError(
+            f"machine file {str(path)!r} lacks {', '.join(sorted(missing))}; expected every table "
+            "of its version. Write it again."
+        )
     return ParticleMachine(
         name=header["name"],
         modality=header["modality"],
