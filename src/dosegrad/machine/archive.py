@@ -49,7 +49,7 @@ def write_machine_archive(machine: ParticleMachine, path: str | Path) -> None:
         "numbers": np.array([[getattr(d, n) for n in _NUMBERS] for d in machine.data]),
         "shapes": np.array(
             [
-                [d.depths.size, len(d.sigmas), d.focus_distance.size, len(d.alpha)]
+                [d.depths.size, len(d.sigmas), d.focus_distance.size, len(d.alpha), d.let.size]
                 for d in machine.data
             ]
         ),
@@ -113,11 +113,10 @@ def read_machine_archive(path: str | Path) -> ParticleMachine:
 def _unpack(content: dict[str, NDArray[Any]]) -> tuple[PencilBeamData, ...]:
     """One :class:`PencilBeamData` per row of the numbers."""
     start = dict.fromkeys((*_TABLES, *_BIOLOGY), 0)
-    has_let = content["let"].size > 0
     data = []
-    for numbers, (n, k, m, tissues) in zip(content["numbers"], content["shapes"], strict=True):
+    for numbers, (n, k, m, tissues, let) in zip(content["numbers"], content["shapes"], strict=True):
         shapes = {
-            "depths": (n,), "dose": (n,), "let": (n if has_let else 0,),
+            "depths": (n,), "dose": (n,), "let": (let,),
             "sigmas": (k, n), "weights": (k, n),
             "focus_distance": (m,), "focus_sigma": (m,),
             "alpha": (tissues, n if tissues else 0), "beta": (tissues, n if tissues else 0),
