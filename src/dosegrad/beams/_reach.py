@@ -14,37 +14,46 @@ from dosegrad.arrays import Array, Mask, Points
 from dosegrad.beams.air import SKIN_STOPPING_POWER_RATIO
 from dosegrad.beams.beam import Beam
 from dosegrad.geometry.grid import Grid, Triple
-from dosegrad.geometry.rays import crossings, path_integrals
+from dosegrad.geometry.rays import Crossings, crossings, path_integrals
 from dosegrad.patient.patient import OutsideBody, Patient
 
-__all__ = ["GrownTarget", "TargetDepths", "grown_target", "target_depths"]
+__all__ = ["GrownTarget", "Intervals", "TargetDepths", "grown_target", "target_depths"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GrownTarget:
     """A target with its margin.
 
-    ``mask`` (z, y, x) on the part ``grid`` of the CT's grid; ``corners`` (8, 3) of the box around
-    its voxels, and ``centre`` of mass of the target without margin, (x, y, z) mm.
+    ``mask`` (z, y, x) with and ``bare`` without margin on the part ``grid`` of the CT's grid;
+    ``corners`` (8, 3) of the box around the grown target's voxels, and ``centre`` of mass of the
+    bare one, (x, y, z) mm.
     """
 
     grid: Grid
     mask: Mask
+    bare: Mask
     corners: Points
     centre: Triple
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TargetDepths:
-    """Intervals of a beam's rays in a grown target.
-
-    ``rays`` (m,): ray of each interval; ``entries`` and ``exits`` (m,): water-equivalent depths,
-    mm; ``skin`` (n_rays,): height of the skin above the isocentre plane along each ray, mm.
-    """
+class Intervals:
+    """Where rays lie in a region: ``rays`` (m,), and depths at both ends (m,), mm of water."""
 
     rays: NDArray[np.int64]
     entries: Array
     exits: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetDepths:
+    """Where a beam's rays lie in the target with (``grown``) and without (``bare``) its margin.
+
+    ``skin`` (n_rays,): height of the skin above the isocentre plane along each ray, mm.
+    """
+
+    grown: Intervals
+    bare: Intervals
     skin: Array
 
 
@@ -56,14 +65,15 @@ def grown_target(patient: Patient, name: str, growth: float) -> GrownTarget:
     first, last = _box_of(target)
     first = np.maximum(first - pad, 0)
     last = np.minimum(last + pad, np.asarray(grid.shape))
-    part, inside = part_of(grid, first, last), target[_slices(first, last)]
+    part, inside = grid.part(first, last), target[_slices(first, last)]
+    bare = np.ascontiguousarray(inside)
     centre = part.to_point(np.argwhere(inside).mean(axis=0))
     if growth > 0:
         inside = distance_transform_edt(~inside, sampling=grid.spacing) <= growth + 1e-6
     low, high = _box_of(inside)
     corners = part.to_point(list(product(*zip(low - 0.5, high - 0.5, strict=True))))
     x, y, z = (float(v) for v in centre)
-    return GrownTarget(part, np.ascontiguousarray(inside), corners, (x, y, z))
+    return GrownTarget(part, np.ascontiguousarray(inside), bare, corners, (x, y, z))
 
 
 def target_depths(
@@ -91,23 +101,28 @@ def target_depths(
     grid, ratio = _tissue(patient, *box, outside_body)
     dense = ratio > SKIN_STOPPING_POWER_RATIO
     results = []
-    for beam, spots, (starts, finish), inside in zip(beams, rays, ends, found, strict=True):
-        of_ray = inside.rays()
-        steps = (finish - starts)[of_ray]
-        depths = [
-            path_integrals(grid, ratio, starts[of_ray], starts[of_ray] + alpha[:, None] * steps)
-            for alpha in (inside.alpha_in, inside.alpha_out)
-        ]
-        skin = _skin_heights(grid, dense, beam, spots, starts, finish, of_ray)
-        results.append(TargetDepths(of_ray, depths[0], depths[1], skin))
+    for beam, spots, pair, inside in zip(beams, rays, ends, found, strict=True):
+        bare = crossings(target.grid, target.bare, *pair)
+        skin = _skin_heights(grid, dense, beam, spots, *pair, inside.rays())
+        results.append(
+            TargetDepths(
+                _intervals(grid, ratio, *pair, inside), _intervals(grid, ratio, *pair, bare), skin
+            )
+        )
     return results
 
 
-def part_of(grid: Grid, first: NDArray[np.int64], last: NDArray[np.int64]) -> Grid:
-    """The part of a grid from voxel ``first`` to before ``last``, (z, y, x)."""
-    nz, ny, nx = (int(n) for n in last - first)
-    x, y, z = (float(v) for v in grid.to_point(first))
-    return Grid((nz, ny, nx), grid.spacing, (x, y, z), grid.direction)
+def _intervals(
+    grid: Grid, ratio: Array, starts: Points, ends: Points, inside: Crossings
+) -> Intervals:
+    """Water-equivalent depths where rays cross the border of a region."""
+    rays = inside.rays()
+    first, steps = starts[rays], (ends - starts)[rays]
+    depths = [
+        path_integrals(grid, ratio, first, first + alpha[:, None] * steps)
+        for alpha in (inside.alpha_in, inside.alpha_out)
+    ]
+    return Intervals(rays, depths[0], depths[1])
 
 
 def _tissue(
@@ -121,7 +136,7 @@ def _tissue(
     ratio = patient.calibration.stopping_power_ratio(patient.ct.hu[window])
     if outside_body == "air" and patient.external is not None:
         ratio = np.where(patient.body_mask()[window], ratio, 0.0)
-    return part_of(patient.ct.grid, first, last), np.ascontiguousarray(ratio)
+    return patient.ct.grid.part(first, last), np.ascontiguousarray(ratio)
 
 
 def _ray_ends(beam: Beam, spots: Array, grid: Grid) -> tuple[Points, Points]:
@@ -188,8 +203,8 @@ def _skin_heights(
 
 
 def _no_depths(spots: Array) -> TargetDepths:
-    none = np.empty(0)
-    return TargetDepths(np.empty(0, dtype=np.int64), none, none, np.zeros(len(spots)))
+    none = Intervals(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
+    return TargetDepths(none, none, np.zeros(len(spots)))
 
 
 def _box_of(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

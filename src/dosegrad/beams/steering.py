@@ -72,14 +72,15 @@ def steer(
         Distance of the layers' peaks in water, mm or in widths of the peak at 80 % of its dose;
         2.5 mm if neither is given. A machine with fewer energies gives what it has.
     margin
-        By which the target grows in all directions, mm; by default the largest spacing of the CT.
+        By which the target grows in all directions, mm; by default the spot spacing, so that spots
+        on its edge can make the penumbra, plus the largest spacing of the CT.
     setup_margin
         Further growth, mm.
     range_margin_percent
         By which depths on each ray grow at both ends, percent of the depth.
     range_shifter
-        ``"auto"`` inserts 40 mm of water, 50 mm before the skin, in beams where the grown target
-        is shallower than the peak of the lowest energy; more where that is not enough. ``None``
+        ``"auto"`` inserts 40 mm of water, 50 mm before the skin, in beams where the target is
+        shallower than the peak of the lowest energy; more where that is not enough. ``None``
         never inserts one; a :class:`RangeShifter` goes into all beams.
     outside_body
         ``"air"``: what lies outside the external structure stops nothing; ``"ct"``: it counts.
@@ -101,7 +102,7 @@ def steer(
     if not (range_shifter in ("auto", None) or isinstance(range_shifter, RangeShifter)):
         raise unknown_name("range shifter", range_shifter, ("auto", "None", "RangeShifter(...)"))
     patient.structure(target)
-    growth = (max(patient.ct.grid.spacing) if margin is None else margin) + setup_margin
+    growth = _margin(patient, margin, spot_spacing) + setup_margin
     region = grown_target(patient, target, growth)
     centre = region.centre if isocentre is None else _point(isocentre)
 
@@ -109,7 +110,7 @@ def steer(
     rays = [_lattice(beam, region.corners, spot_spacing, lattice) for beam in bare]
     found = target_depths(patient, region, bare, rays, outside_body)
     plans = [
-        _fit_depths(machine, beam, depths, range_shifter, _Request(target, growth))
+        _fit_depths(machine, beam, depths, range_shifter, target)
         for beam, depths in zip(bare, found, strict=True)
     ]
     if layer_spacing is None and layer_spacing_peak_widths is None:
@@ -118,9 +119,10 @@ def steer(
     n_rays = 0
     for index, (plan, depths, spots) in enumerate(zip(plans, found, rays, strict=True)):
         wanted = _spots_on_rays(machine, plan, depths, range_margin_percent / 100.0)
+        needed = np.logical_or.reduce(wanted, axis=0)
         layers = thin_layers(
             machine,
-            wanted.any(axis=0),
+            needed,
             spacing=layer_spacing,
             peak_widths=layer_spacing_peak_widths,
         )
@@ -133,14 +135,6 @@ def steer(
         n_rays = int(part["ray"].max()) + 1
         parts.append(part)
     return Beams(machine, tuple(plan.beam for plan in plans), np.concatenate(parts))
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What error messages say of the target: its name, and its growth in mm."""
-
-    target: str
-    growth: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,26 +150,27 @@ def _fit_depths(
     beam: Beam,
     depths: TargetDepths,
     choice: Literal["auto"] | RangeShifter | None,
-    request: _Request,
+    target: str,
 ) -> _BeamPlan:
     """The beam with its range shifter, if the target is within the machine's reach."""
-    if depths.entries.size == 0:
+    if depths.grown.rays.size == 0:
         raise TargetError(
-            f"no ray of the beam at gantry {beam.gantry:g}° meets target {request.target!r}; use a "
+            f"no ray of the beam at gantry {beam.gantry:g}° meets target {target!r}; use a "
             "smaller spot spacing, or move the isocentre."
         )
     air = air_thickness(machine.nozzle_distance - depths.skin, machine.air_offset)
+    region = depths.bare if depths.bare.rays.size else depths.grown
     lowest, highest = machine.peaks[[0, -1]]
-    shallow = float((depths.entries + air[depths.rays]).min())
+    shallow = float((region.entries + air[region.rays]).min())
     shifter = choice if isinstance(choice, RangeShifter) else None
     if choice == "auto" and shallow < lowest:
         shifter = _standard_shifter(machine, float(depths.skin.max()), lowest - shallow)
     thickness = 0.0 if shifter is None else shifter.thickness
-    deep = float((depths.exits + air[depths.rays]).max()) + thickness - request.growth
+    deep = float((region.exits + air[region.rays]).max()) + thickness
     if deep > highest:
         behind = f" behind a range shifter of {thickness:.0f} mm" if shifter else ""
         raise TargetError(
-            f"target {request.target!r} reaches {deep:.0f} mm water-equivalent depth{behind} from "
+            f"target {target!r} reaches {deep:.0f} mm water-equivalent depth{behind} from "
             f"gantry {beam.gantry:g}°, beyond the {highest:.0f} mm of machine {machine.name!r} "
             f"({machine.energies[0]:.1f} to {machine.energies[-1]:.1f} MeV); add a field from the "
             "other side or choose another machine."
@@ -202,12 +197,13 @@ def _spots_on_rays(
 ) -> NDArray[np.bool_]:
     """Which energies have their peak in the target on each ray, (n_rays, n_energies)."""
     peaks = machine.peaks
-    lost = plan.lost[depths.rays]
-    low = depths.entries * (1.0 - range_margin) + lost
-    high = depths.exits * (1.0 + range_margin) + lost
+    grown = depths.grown
+    lost = plan.lost[grown.rays]
+    low = grown.entries * (1.0 - range_margin) + lost
+    high = grown.exits * (1.0 + range_margin) + lost
     inside = (peaks >= low[:, None] - 1e-9) & (peaks <= high[:, None] + 1e-9)
     wanted = np.zeros((plan.lost.size, peaks.size), dtype=bool)
-    np.logical_or.at(wanted, depths.rays, inside)
+    np.logical_or.at(wanted, grown.rays, inside)
     return wanted
 
 
@@ -218,7 +214,7 @@ def _columns(
     wanted: NDArray[np.bool_],
     first_ray: int,
 ) -> NDArray[np.void]:
-    """Columns of one beam, ray by ray with ascending energies; rays without a spot get no number."""
+    """Columns of one beam, ray by ray with ascending energies; empty rays get no number."""
     ray, energy = np.nonzero(wanted)
     columns = np.zeros(ray.size, dtype=COLUMN_DTYPE)
     columns["beam"] = beam
@@ -258,6 +254,11 @@ def _angles(
     ]
 
 
+def _margin(patient: Patient, margin: float | None, spot_spacing: float) -> float:
+    """The margin asked for, or one spot spacing and one voxel, mm."""
+    return spot_spacing + max(patient.ct.grid.spacing) if margin is None else margin
+
+
 def _check_lengths(spacing: float, layers: float | None, widths: float | None) -> None:
     if layers is not None and widths is not None:
         raise SettingsError("give the layer spacing either in mm or in peak widths, not both.")
@@ -284,5 +285,5 @@ def _check_margins(margin: float | None, setup: float, range_percent: float) -> 
 def _point(values: ArrayLike) -> Triple:
     point = np.asarray(values, dtype=float)
     if point.shape != (3,) or not np.isfinite(point).all():
-        raise BeamError(f"isocentre {values} must be three finite numbers (x, y, z), mm.")
+        raise BeamError(f"isocentre {point.tolist()} must be three finite numbers (x, y, z), mm.")
     return float(point[0]), float(point[1]), float(point[2])

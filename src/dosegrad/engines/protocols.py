@@ -8,12 +8,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from dosegrad.arrays import Array, Float32Array, IntArray, Weights
+from dosegrad.arrays import Array, Float32Array, IntArray, Volume, Weights
 from dosegrad.beams.beam import Beams
+from dosegrad.geometry.grid import Grid
 from dosegrad.machine.particle import ParticleMachine
 from dosegrad.patient.medium import Medium
+from dosegrad.patient.patient import OutsideBody
 
-__all__ = ["BeamColumns", "ForwardEngine", "InfluenceEngine", "MediumSettings"]
+__all__ = ["BeamColumns", "ForwardEngine", "InfluenceEngine", "SeesWater", "Stopping"]
 
 
 class BeamColumns(Protocol):
@@ -37,13 +39,32 @@ class BeamColumns(Protocol):
         ...
 
 
-@runtime_checkable
-class MediumSettings(Protocol):
-    """How an engine wants its medium made from a patient."""
+class Stopping(Protocol):
+    """As much of a medium as engines need that see tissue as water of another stopping power."""
 
     @property
-    def outside_body(self) -> str:
+    def grid(self) -> Grid:
+        """The dose grid."""
+        ...
+
+    @property
+    def stopping_power_ratio(self) -> Volume:
+        """Proton stopping power relative to water (z, y, x)."""
+        ...
+
+
+@runtime_checkable
+class SeesWater(Protocol):
+    """An engine that a :class:`Stopping` is enough for."""
+
+    @property
+    def outside_body(self) -> OutsideBody:
         """``"air"``: what lies outside the body counts as air; ``"ct"``: as the CT says."""
+        ...
+
+    @property
+    def sees_only_water(self) -> bool:
+        """True."""
         ...
 
 

@@ -129,6 +129,12 @@ class Grid:
         z, y, x = (local[2 - k] + self.spacing[k] * np.arange(self.shape[k]) for k in range(3))
         return z, y, x
 
+    def part(self, first: ArrayLike, last: ArrayLike) -> Grid:
+        """The voxels from index ``first`` to before ``last``, (z, y, x), as a grid."""
+        nz, ny, nx = (int(n) for n in np.asarray(last) - np.asarray(first))
+        x, y, z = (float(v) for v in self.to_point(first))
+        return Grid((nz, ny, nx), self.spacing, (x, y, z), self.direction)
+
     def with_spacing(self, spacing: Triple) -> Grid:
         """The grid of ``spacing`` (z, y, x) mm that covers the same box, centred on it."""
         step = np.asarray(spacing, dtype=float)

@@ -13,7 +13,7 @@ from scipy.sparse import csc_array
 from dosegrad._version import __version__
 from dosegrad.arrays import Float32Array
 from dosegrad.beams.beam import Beams
-from dosegrad.engines.protocols import BeamColumns, ForwardEngine, InfluenceEngine
+from dosegrad.engines.protocols import BeamColumns, ForwardEngine, InfluenceEngine, SeesWater
 from dosegrad.errors import (
     BeamError,
     CapabilityError,
@@ -25,7 +25,8 @@ from dosegrad.errors import (
 from dosegrad.geometry.grid import Grid, Triple
 from dosegrad.influence.matrix import Influence
 from dosegrad.patient.medium import Medium
-from dosegrad.patient.patient import Patient
+from dosegrad.patient.patient import OutsideBody, Patient
+from dosegrad.patient.water import WaterMedium, water_medium
 from dosegrad.progress import report
 from dosegrad.registry import ENGINES, load_object
 
@@ -190,9 +191,12 @@ def _union(patient: Patient, grid: Grid, names: Sequence[str]) -> NDArray[np.boo
     return union
 
 
-def prepare_medium(patient: Patient, grid: Grid, engine: object) -> Medium:
-    """The patient's medium on ``grid`` as the engine wants it outside the body."""
-    return patient.medium(grid, outside_body=getattr(engine, "outside_body", "air"))
+def prepare_medium(patient: Patient, grid: Grid, engine: object) -> Medium | WaterMedium:
+    """The patient's medium on ``grid`` as the engine wants it; no more of it than it needs."""
+    outside: OutsideBody = getattr(engine, "outside_body", "air")
+    if isinstance(engine, SeesWater) and engine.sees_only_water:
+        return water_medium(patient, grid, outside_body=outside)
+    return patient.medium(grid, outside_body=outside)
 
 
 def _check_position(patient: Patient, beams: Beams) -> None:

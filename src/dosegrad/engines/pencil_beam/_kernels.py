@@ -165,7 +165,8 @@ def _doses(
 
     ``work`` (5, n) is room to compute in; the result is its first row.
     """
-    dose, r2, sum_, sigma, share = work[0], work[1], work[2], work[3], work[4]
+    dose: Array1 = work[0]
+    r2, sum_, sigma, share = work[1], work[2], work[3], work[4]
     for n in range(dose.size):
         knot, behind = picked[n, 1], behinds[n]
         r2[n] = found[picked[n, 0], 0]

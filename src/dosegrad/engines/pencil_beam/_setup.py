@@ -14,12 +14,12 @@ from dosegrad.beams.beam import Beam, Beams
 from dosegrad.engines.pencil_beam._arrays import BLOCK, Rays, Scene, Tables
 from dosegrad.engines.pencil_beam._tables import build_tables
 from dosegrad.engines.pencil_beam.model import range_shifter_variance
+from dosegrad.engines.protocols import Stopping
 from dosegrad.errors import BeamError
 from dosegrad.geometry.depth import water_equivalent_depth
 from dosegrad.geometry.grid import Grid
 from dosegrad.geometry.rays import crossings
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
-from dosegrad.patient.medium import Medium
 
 __all__ = ["Skin", "meet_skin", "prepare_rays", "prepare_scene", "rays_of"]
 
@@ -45,7 +45,7 @@ def rays_of(beams: Beams, index: int) -> tuple[Array, NDArray[np.int64]]:
 
 
 def prepare_scene(
-    medium: Medium, beam: Beam, voxels: IntArray, rays: Rays, depths: Array | None
+    medium: Stopping, beam: Beam, voxels: IntArray, rays: Rays, depths: Array | None
 ) -> Scene:
     """Voxels that a beam may reach; depths are traced through the medium unless they are given."""
     local = _gantry_points(medium.grid, beam, voxels)
@@ -78,7 +78,7 @@ def _gantry_points(grid: Grid, beam: Beam, voxels: IntArray) -> Array:
     return np.stack([corner[m] + k * a[m] + j * b[m] + i * c[m] for m in range(3)])
 
 
-def _depths(medium: Medium, beam: Beam, points: Points) -> Array:
+def _depths(medium: Stopping, beam: Beam, points: Points) -> Array:
     ratio = medium.stopping_power_ratio
     if beam.source is None:
         return water_equivalent_depth(medium.grid, ratio, points, direction=beam.direction)
@@ -94,7 +94,7 @@ def _blocks(projected: Array) -> Array:
     return np.column_stack(ends)
 
 
-def meet_skin(medium: Medium, beam: Beam, spots: Array) -> Skin:
+def meet_skin(medium: Stopping, beam: Beam, spots: Array) -> Skin:
     """Where rays first meet a stopping power ratio above 0.05.
 
     A ray that meets nothing takes the median of the others, or the isocentre plane if none meets

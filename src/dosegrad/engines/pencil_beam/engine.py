@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,10 @@ from dosegrad.engines.pencil_beam._setup import (
     prepare_scene,
     rays_of,
 )
+from dosegrad.engines.protocols import Stopping
 from dosegrad.errors import SettingsError, unknown_name
 from dosegrad.machine.particle import ParticleMachine
-from dosegrad.patient.medium import Medium
+from dosegrad.patient.patient import OutsideBody
 from dosegrad.progress import report
 
 __all__ = ["PencilBeam", "PencilBeamColumns"]
@@ -67,7 +68,7 @@ class PencilBeam:
 
     lateral_cutoff: float = 0.995
     compensate_cutoff: bool = True
-    outside_body: Literal["air", "ct"] = "air"
+    outside_body: OutsideBody = "air"
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.lateral_cutoff <= 1.0 - 1e-9:
@@ -78,6 +79,11 @@ class PencilBeam:
         if self.outside_body not in ("air", "ct"):
             raise unknown_name("treatment of voxels outside the body", self.outside_body, _OUTSIDE)
 
+    @property
+    def sees_only_water(self) -> bool:
+        """Whether a stopping power ratio is all that the engine needs of a medium: yes."""
+        return True
+
     def quantities(self, machine: ParticleMachine) -> tuple[str, ...]:
         """``"dose"``, and ``"let_dose"`` where the machine has LET tables."""
         with_let = all(d.let.size for d in machine.data)
@@ -85,7 +91,7 @@ class PencilBeam:
 
     def prepare(
         self,
-        medium: Medium,
+        medium: Stopping,
         beams: Beams,
         beam_index: int,
         voxels: IntArray,
@@ -126,7 +132,7 @@ class PencilBeam:
         factor = 1.0 / self.lateral_cutoff if self.compensate_cutoff else 1.0
         return PencilBeamColumns(scene, rays, tables, factor)
 
-    def forward(self, medium: Medium, beams: Beams, weights: Weights, voxels: IntArray) -> Array:
+    def forward(self, medium: Stopping, beams: Beams, weights: Weights, voxels: IntArray) -> Array:
         """Dose (n_voxels,), Gy, of ``weights`` (n_columns,), 10^6 particles, without a matrix."""
         dose = np.zeros(len(voxels))
         for index in range(len(beams)):
