@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from dosegrad.arrays import Array
 from dosegrad.errors import FileFormatError
 
-__all__ = ["integer", "items", "numbers", "optional_numbers", "text"]
+__all__ = ["integer", "items", "number_array", "numbers", "optional_numbers", "text"]
 
 
 def numbers(data_set: Any, keyword: str, count: int, path: Path) -> tuple[float, ...]:
@@ -48,6 +49,26 @@ def optional_numbers(
         raise FileFormatError(
             f"{path.name}: {keyword} does not hold {count} finite number{'s'[: count > 1]}; the "
             "file is damaged or was written wrongly. Export it again."
+        )
+    return found
+
+
+def number_array(data_set: Any, keyword: str, path: Path) -> Array:
+    """All finite numbers (n,) of an attribute, one number included; none if absent or empty.
+
+    Some writers store a list of one number as the number alone.
+    """
+    value = data_set.get(keyword)
+    if value is None or value == "":
+        return np.empty(0)
+    try:
+        found: Array = np.atleast_1d(np.asarray(value, dtype=np.float64)).ravel()
+    except (TypeError, ValueError):
+        found = np.array([np.nan])
+    if not np.isfinite(found).all():
+        raise FileFormatError(
+            f"{path.name}: {keyword} holds something that is no finite number; the file is damaged "
+            "or was written wrongly. Export it again."
         )
     return found
 

@@ -6,11 +6,13 @@ from typing import Final
 
 __all__ = [
     "MAX_CONTOUR_POINTS",
+    "MAX_CONTROL_POINTS",
     "MAX_FILES",
     "MAX_FILE_BYTES",
     "MAX_INFLATED_BYTES",
     "MAX_NESTING",
     "MAX_ROIS",
+    "MAX_SPOTS",
     "MAX_VOXELS",
 ]
 
@@ -28,3 +30,7 @@ MAX_CONTOUR_POINTS: Final = 10_000_000
 MAX_ROIS: Final = 10_000
 #: Files of a folder.
 MAX_FILES: Final = 100_000
+#: Control points of one beam.
+MAX_CONTROL_POINTS: Final = 100_000
+#: Spots of one beam, those without weight included.
+MAX_SPOTS: Final = 10_000_000

@@ -14,7 +14,7 @@ from dosegrad.io.dicom.attributes import integer, text
 from dosegrad.io.dicom.slices import Slice
 from dosegrad.io.dicom.stream import read_data_set, reading
 
-__all__ = ["read_hounsfield"]
+__all__ = ["decode", "read_hounsfield"]
 
 _RLE: Final = "1.2.840.10008.1.2.5"
 #: HU of air, for pixels that the scanner marks as outside its field.
@@ -37,7 +37,7 @@ def read_hounsfield(slices: Sequence[Slice]) -> tuple[Float32Array, int]:
     for path, members in by_path.items():
         data_set = read_data_set(path)
         with reading(path, "CT image"):
-            stored = _decode(data_set, path)
+            stored = decode(data_set, path, "CT image")
             frames = stored.reshape(-1, *slices[members[0]].shape)
             for k in members:
                 values = frames[slices[k].frame]
@@ -48,23 +48,30 @@ def read_hounsfield(slices: Sequence[Slice]) -> tuple[Float32Array, int]:
     return hu, n_padded
 
 
-def _decode(data_set: Any, path: Path) -> np.ndarray:
-    """Stored values as pydicom decodes them."""
+def decode(data_set: Any, path: Path, what: str) -> np.ndarray:
+    """Stored values as pydicom decodes them; ``what`` the file is, for messages.
+
+    Raises
+    ------
+    FileFormatError
+        If pixels are missing, in colour, mapped by a table, or encoded in a way that cannot be
+        decoded.
+    """
     from pydicom.pixels import pixel_array
 
     if text(data_set, "PhotometricInterpretation") != "MONOCHROME2":
         raise FileFormatError(
-            f"{path.name}: a CT image must be MONOCHROME2; this one is no plain CT. Leave derived "
-            "and colour images out of the folder."
+            f"{path.name}: a {what} must be MONOCHROME2; this one is not. Leave derived and colour "
+            "images out of the folder."
         )
     if "PixelData" not in data_set:
         raise FileFormatError(
-            f"{path.name}: the CT image has no PixelData; the file is incomplete. Export it again."
+            f"{path.name}: the {what} has no PixelData; the file is incomplete. Export it again."
         )
     if "ModalityLUTSequence" in data_set:
         raise FileFormatError(
             f"{path.name}: values are mapped by a ModalityLUTSequence, which is not supported; "
-            "export the CT with RescaleSlope and RescaleIntercept."
+            f"export the {what} with plain scaled values."
         )
     syntax = str(data_set.file_meta.TransferSyntaxUID)
     decoded: np.ndarray
@@ -76,8 +83,8 @@ def _decode(data_set: Any, path: Path) -> np.ndarray:
     except (RuntimeError, NotImplementedError):
         raise FileFormatError(
             f"{path.name}: pixels are compressed in a way that no installed decoder reads "
-            f"(transfer syntax {syntax}); export the CT uncompressed, or install pylibjpeg with "
-            "its plugins."
+            f"(transfer syntax {syntax}); export the {what} uncompressed, or install pylibjpeg "
+            "with its plugins."
         ) from None
     return decoded
 

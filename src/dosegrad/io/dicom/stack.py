@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dosegrad.arrays import Array, Float32Array
 from dosegrad.errors import FileFormatError
@@ -14,14 +16,21 @@ from dosegrad.geometry.grid import Grid
 from dosegrad.io.dicom.limits import MAX_VOXELS
 from dosegrad.io.dicom.slices import Slice
 
-__all__ = ["Stack", "stack_slices", "to_patient_axes"]
+__all__ = [
+    "IRREGULAR",
+    "SAME_PLACE",
+    "Stack",
+    "orthonormal_axes",
+    "stack_slices",
+    "to_patient_axes",
+]
 
 #: Directions that differ by less are equal; axes this close to the patient's are taken as those.
 _ANGLE: Final = 1e-4
 #: Slices closer than this are at the same place, mm.
-_SAME_PLACE: Final = 0.01
+SAME_PLACE: Final = 0.01
 #: Positions may leave a regular lattice by this part of the spacing.
-_IRREGULAR: Final = 0.02
+IRREGULAR: Final = 0.02
 #: The largest hole that is filled by interpolation: both in mm and in smallest gaps.
 _LARGEST_HOLE_MM, _LARGEST_HOLE_GAPS = 6.0, 3.5
 
@@ -79,7 +88,7 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
     """
     unique, notes = _without_copies(slices)
     _check_alike(unique)
-    axes = _axes(unique[0])
+    axes = orthonormal_axes(unique[0].orientation, unique[0].path)
     places = np.array([s.place for s in unique])
     order = np.argsort(places @ axes[:, 2], kind="stable")
     ordered = tuple(unique[k] for k in order)
@@ -89,7 +98,7 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
     if len(ordered) == 1:
         return _single(ordered, axes, notes)
     gaps = np.diff(heights)
-    if gaps.min() < _SAME_PLACE:
+    if gaps.min() < SAME_PLACE:
         k = int(np.argmin(gaps))
         raise FileFormatError(
             f"{ordered[k].path.name} and {ordered[k + 1].path.name} are different slices at the "
@@ -97,13 +106,13 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
         )
     spacing = float((heights[-1] - heights[0]) / gaps.size)
     regular = heights[0] + spacing * np.arange(heights.size)
-    if np.abs(heights - regular).max() <= max(_IRREGULAR * spacing, _SAME_PLACE):
+    if np.abs(heights - regular).max() <= max(IRREGULAR * spacing, SAME_PLACE):
         below = np.arange(heights.size)
         return Stack(ordered, axes, spacing, below, np.zeros(heights.size), tuple(notes))
     return _on_smallest_gap(ordered, axes, heights, notes)
 
 
-def to_patient_axes(grid: Grid, values: Float32Array) -> tuple[Grid, Float32Array]:
+def to_patient_axes(grid: Grid, values: NDArray[Any]) -> tuple[Grid, NDArray[Any]]:
     """The same volume with array axes along patient z, y, x where it is only flipped or permuted.
 
     A volume whose axes are oblique in the patient comes back as it is.
@@ -150,14 +159,17 @@ def _check_alike(slices: Sequence[Slice]) -> None:
         )
 
 
-def _axes(first: Slice) -> Array:
-    """Directions of rows, columns and their normal as columns (3, 3), right-handed."""
-    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
+def orthonormal_axes(orientation: Sequence[float], path: Path) -> Array:
+    """Directions of rows, columns and their normal as columns (3, 3), right-handed.
+
+    ``orientation`` is ImageOrientationPatient; small errors of rounding are taken out.
+    """
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if np.abs(np.array(lengths) - 1).max() > 1e-2 or abs(float(row @ column)) > 1e-3:
         raise FileFormatError(
-            f"{first.path.name}: ImageOrientationPatient is not two perpendicular unit vectors; "
-            "the file was written wrongly. Export it again."
+            f"{path.name}: ImageOrientationPatient is not two perpendicular unit vectors; the file "
+            "was written wrongly. Export it again."
         )
     row = row / lengths[0]
     column = column - (column @ row) * row

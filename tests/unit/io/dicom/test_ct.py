@@ -393,7 +393,7 @@ def test_interruption_is_not_swallowed(tmp_path, dicom, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pixels_module, "_decode", interrupt)
+    monkeypatch.setattr(pixels_module, "decode", interrupt)
     dicom.write_ct(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         read_ct(tmp_path)
