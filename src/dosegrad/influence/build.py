@@ -172,7 +172,10 @@ def _chosen_mask(patient: Patient, grid: Grid, voxels: VoxelChoice) -> NDArray[n
                 "the patient has neither objectives nor a target to plan on; name the structures "
                 "whose voxels the matrix shall have."
             )
-        return _union(patient, grid, names)
+        union = np.zeros(grid.shape, dtype=bool)
+        for name in names:  # not asked for one by one, so some may be empty
+            union |= patient.structure(name).mask(grid)
+        return union
     if isinstance(voxels, Sequence) and all(isinstance(name, str) for name in voxels):
         return _union(patient, grid, [str(name) for name in voxels])
     mask = np.asarray(voxels)
