@@ -18,8 +18,9 @@ from dosegrad.patient.patient import Patient
 
 __all__ = ["DVH", "dvh", "structure_dvh"]
 
-#: A structure with fewer voxels than this is sampled more finely.
-_FEW_VOXELS: Final = 1000
+#: A structure with fewer voxels than this is sampled more finely, until it has so many samples.
+_FEW_VOXELS: Final = 100
+_ENOUGH_SAMPLES: Final = 1000
 #: Samples per voxel along each axis, tried in turn; odd, so that voxel centres are among them.
 _FINER: Final = (3, 5, 7)
 
@@ -107,10 +108,11 @@ class DVH:
         if n == 0:
             nothing: Array = np.full(wanted.shape, np.nan)[()]
             return nothing
-        # the last of equal doses, so that all the volume of a dose counts as reaching it
-        rising, first = np.unique(self.doses[::-1], return_index=True)
-        hotter = (n - first - 0.5) / n
+        rising, hotter = self.doses[::-1], (n - np.arange(n) - 0.5) / n
         found = np.interp(wanted, rising, hotter)
+        # all the volume of equal doses reaches that dose
+        first = np.minimum(np.searchsorted(rising, wanted), n - 1)
+        found = np.where(rising[first] == wanted, hotter[first], found)
         found = np.where(wanted <= self.minimum, 1.0, found)
         fraction: Array = np.where(wanted > self.maximum, 0.0, found)[()]
         return fraction
@@ -131,9 +133,9 @@ def structure_dvh(dose: Dose, structure: Region) -> DVH:
     """Dose-volume histogram of one structure, as far as it lies in the dose grid.
 
     Its samples are the voxels of the dose grid whose centre lies inside. A structure with fewer
-    than 1000 of them is sampled 3, 5 or 7 times as finely along each axis, as little as makes
-    1000 samples, with trilinear dose: so that small structures have their volume, and D0.03cc is
-    not the dose of one voxel.
+    than 100 of them is sampled 3, 5 or 7 times as finely along each axis, as little as makes
+    1000 samples, with trilinear dose: so that small structures have their volume and are not
+    missed between voxel centres.
     """
     mask = structure.mask(dose.grid)
     n_voxels = int(np.count_nonzero(mask))
@@ -147,7 +149,7 @@ def structure_dvh(dose: Dose, structure: Region) -> DVH:
     for times in _FINER:
         grid = _refined(dose.grid, box, times)
         samples = grid.voxel_points(np.flatnonzero(structure.mask(grid)))
-        if len(samples) >= _FEW_VOXELS:
+        if len(samples) >= _ENOUGH_SAMPLES:
             break
     return DVH(dose.at(samples), grid.voxel_volume_cc)
 

@@ -33,9 +33,7 @@ def _check_volume(name: str, volume: float) -> None:
         )
 
 
-def _mean_square_of(
-    active: BoolArray, dose: Array, at: float, share: Array
-) -> tuple[float, Array]:
+def _mean_square_of(active: BoolArray, dose: Array, at: float, share: Array) -> tuple[float, Array]:
     excess = np.where(active, dose - at, 0.0)
     weighted = share * excess
     return float(weighted @ excess), 2.0 * weighted

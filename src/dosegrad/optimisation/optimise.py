@@ -112,7 +112,6 @@ class _Course:
     stop_below: float | None
     history: list[float] = field(default_factory=list)
     n_evaluations: int = 0
-    overlooked: bool = False
     reached: bool = False
 
     def run(self, start: Array) -> Solution:
@@ -120,6 +119,7 @@ class _Course:
         weights, n_left = start, self.solver.max_iterations
         followed = np.zeros(self.problem.matrix.shape[0], dtype=bool)
         while True:
+            # a voxel above its limit is worth following, so that every further round has more
             followed |= self.problem.worth_following(self.problem.dose(weights))
             solution = self._round(weights, followed, n_left)
             self.n_evaluations += solution.n_evaluations
@@ -128,9 +128,17 @@ class _Course:
             if self.reached:
                 words = f"stopped: the objective is below {self.stop_below:g}, as asked for"
                 return replace(solution, message=words, n_evaluations=self.n_evaluations)
-            dose = self.problem.dose(weights)
-            if n_left < 1 or not self.problem.overlooked(followed, dose):
+            if n_left < 1:
+                words = self._out_of_iterations()
+                return replace(solution, message=words, n_evaluations=self.n_evaluations)
+            if not self.problem.overlooked(followed, self.problem.dose(weights)):
                 return replace(solution, n_evaluations=self.n_evaluations)
+
+    def _out_of_iterations(self) -> str:
+        return (
+            f"not converged: stopped after {self.solver.max_iterations} iterations, as many as "
+            "allowed; raise max_iterations to go on"
+        )
 
     def _round(self, weights: Array, followed: BoolArray, n_left: int) -> Solution:
         function = self.problem.following(followed)

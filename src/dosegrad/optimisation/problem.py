@@ -22,7 +22,7 @@ from dosegrad.objectives.protocols import (
 __all__ = ["DoseProblem", "PlanProblem", "Term", "typical_steps"]
 
 #: Voxels below this part of their limit are left out, until they come above the limit.
-_IDLE_SHARE: Final = 0.5
+_IDLE_SHARE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +140,8 @@ class PlanProblem:
 
     def worth_following(self, dose: Array) -> BoolArray:
         """Rows (n_rows,) that have an effect at ``dose`` (n_rows,) or soon may have one."""
-        worth: BoolArray = dose > _IDLE_SHARE * self.thresholds()
+        limits = self.thresholds()
+        worth: BoolArray = (dose > _IDLE_SHARE * limits) | (dose > limits)
         return worth
 
     def overlooked(self, followed: BoolArray, dose: Array) -> bool:

@@ -1,6 +1,9 @@
-"""Small planning cases whose influence is made up, shared by tests of optimisation and plans."""
+"""Small planning cases whose influence is made up, as fixture ``toy``."""
+
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from scipy.sparse import csc_array
 
 from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams
@@ -71,3 +74,9 @@ def influence(n_columns=40, seed=0, of=None):
     dense[dense < 1e-3] = 0.0
     matrix = csc_array(dense.astype(np.float32))
     return Influence(subject, beams(n_columns), grid, np.arange(grid.n_voxels), matrix)
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """Makers of a small machine, beams, patient and influence."""
+    return SimpleNamespace(machine=machine, beams=beams, patient=patient, influence=influence)

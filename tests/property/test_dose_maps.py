@@ -1,0 +1,98 @@
+"""Every dose map: its pullback is the adjoint; compiled products equal their plain twins."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csc_array, random_array
+
+from dosegrad.influence import _products_kernels as compiled
+from dosegrad.influence import _products_reference as plain
+from dosegrad.influence.dose_map import InfluenceDoseMap, dot_test
+from dosegrad.influence.products import SparseProducts, multiply, multiply_transposed
+
+
+@st.composite
+def matrices(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    rows, columns = draw(st.integers(1, 60)), draw(st.integers(1, 40))
+    matrix = csc_array(
+        random_array((rows, columns), density=draw(st.floats(0, 1)), rng=rng, dtype=np.float32)
+    )
+    matrix.sort_indices()
+    picked = np.flatnonzero(rng.random(rows) < draw(st.floats(0, 1)))
+    return matrix, picked, rng
+
+
+@given(matrices())
+@settings(max_examples=30, deadline=None)
+def test_pullback_is_the_adjoint(case):
+    matrix, rows, rng = case
+    dose_map = InfluenceDoseMap.of(matrix, rows)
+    assert (dose_map.n_voxels, dose_map.n_variables) == (rows.size, matrix.shape[1])
+    weights = rng.random(matrix.shape[1])
+    gradient = rng.standard_normal(rows.size)
+    dose, pullback = dose_map.linearise(weights)
+    size = np.abs(dose) @ np.abs(gradient)
+    assert dose @ gradient == pytest.approx(weights @ pullback(gradient), abs=1e-10 * size)
+
+
+def test_dot_test_of_a_linear_map():
+    rng = np.random.default_rng(1)
+    matrix = csc_array(random_array((50, 30), density=0.3, rng=rng, dtype=np.float32))
+    assert dot_test(InfluenceDoseMap.of(matrix), rng.random(30), step=1e-2) < 1e-10
+
+
+@given(matrices())
+@settings(max_examples=30, deadline=None)
+def test_products_are_those_of_scipy(case):
+    matrix, rows, rng = case
+    exact = matrix.astype(np.float64).toarray()
+    products = SparseProducts.of(matrix, rows)
+    x = rng.random(matrix.shape[1]) * (rng.random(matrix.shape[1]) < 0.6)
+    g = rng.standard_normal(rows.size) * (rng.random(rows.size) < 0.6)
+    np.testing.assert_allclose(products.forward(x), exact[rows] @ x, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(products.pullback(g), exact[rows].T @ g, rtol=0, atol=1e-12)
+    squared = (exact[rows] ** 2).T @ np.abs(g)
+    np.testing.assert_allclose(products.squares(np.abs(g)), squared, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(multiply(matrix, x), exact @ x, rtol=0, atol=1e-12)
+    h = rng.standard_normal(matrix.shape[0])
+    np.testing.assert_allclose(multiply_transposed(matrix, h), exact.T @ h, rtol=0, atol=1e-12)
+
+
+@given(matrices())
+@settings(max_examples=30, deadline=None)
+def test_compiled_products_equal_plain_ones(case):
+    matrix, rows, rng = case
+    n_rows, n_columns = matrix.shape
+    indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
+    place = np.full(n_rows, -1, dtype=np.int32)
+    place[rows] = np.arange(rows.size)
+    results = []
+    for twin in (compiled, plain):
+        runs, sizes = np.zeros(n_columns, dtype=np.int64), np.zeros(rows.size, dtype=np.int64)
+        twin.count_runs(indptr, indices, place, runs, sizes)
+        run_ptr = np.concatenate([[0], np.cumsum(runs)])
+        at = np.empty(run_ptr[-1], dtype=np.int64)
+        to, length = np.empty(at.size, dtype=np.int32), np.empty(at.size, dtype=np.int32)
+        twin.fill_runs(indptr, indices, place, run_ptr, at, to, length)
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        cursor = starts[:-1].copy()
+        columns = np.empty(starts[-1], dtype=np.int32)
+        values = np.empty(starts[-1], dtype=np.float32)
+        twin.fill_rows(indptr, indices, matrix.data, place, cursor, columns, values)
+        results.append((runs, sizes, at, to, length, cursor, columns, values))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+    x = rng.random(n_columns) * (rng.random(n_columns) < 0.5)
+    edges = np.linspace(0, n_columns, 4).astype(np.int64)
+    sums = []
+    for twin in (compiled, plain):
+        partial = np.full((3, rows.size), np.nan)
+        twin.scatter(run_ptr, at, to, length, matrix.data, x, edges, partial)
+        out, back = np.ones(n_rows), np.empty(n_columns)
+        twin.add_columns(indptr, indices, matrix.data, x, out)
+        twin.sum_columns(indptr, indices, matrix.data, np.arange(float(n_rows)), back)
+        sums.append((partial, out, back))
+    for one, other in zip(*sums, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
