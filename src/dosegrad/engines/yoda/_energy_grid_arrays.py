@@ -9,7 +9,18 @@ from numpy.typing import NDArray
 
 from dosegrad.arrays import Array
 
-__all__ = ["A21", "B1", "B2", "FEWEST", "GAMMA", "Operators", "Paths", "Record", "rows_of"]
+__all__ = [
+    "A21",
+    "B1",
+    "B2",
+    "FEWEST",
+    "GAMMA",
+    "Operators",
+    "Paths",
+    "Record",
+    "Scratch",
+    "rows_of",
+]
 
 #: Three-stage, stiffly accurate SDIRK of order 3 [Alexander1977]_: diagonal, and the weights.
 GAMMA: Final = 0.43586652150845899942
@@ -72,6 +83,22 @@ class Record(NamedTuple):
     number: Array
     windows: NDArray[np.int32]
     states: Array
+
+
+class Scratch(NamedTuple):
+    """Room for the kernels, made once per beamlet.
+
+    ``starts`` (parts, groups, 3) and ``stages`` (parts, 3, groups, 3) of the substeps that are
+    kept; ``factors`` (3, groups, 3, 3); ``work`` (3, groups, 3) and ``source`` (groups, 3) of the
+    adjoint; ``block`` (3, 3).
+    """
+
+    starts: Array
+    stages: Array
+    factors: Array
+    work: Array
+    source: Array
+    block: Array
 
 
 def rows_of(operators: Operators, paths: Paths, beamlet: int, step: int) -> tuple[Array, Array]:

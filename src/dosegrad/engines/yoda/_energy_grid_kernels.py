@@ -25,6 +25,7 @@ from dosegrad.engines.yoda._energy_grid_arrays import (
     Operators,
     Paths,
     Record,
+    Scratch,
 )
 
 __all__ = ["march", "pull_back"]
@@ -141,18 +142,28 @@ def _solve(factors: Array, low: int, high: int, y: Array) -> None:
 def _solve_transposed(factors: Array, low: int, high: int, y: Array) -> None:
     """Solution of (1 - x A)^T Y = y on a window, in place, with the same factors."""
     inverse, lower, upper = factors[0], factors[1], factors[2]
+    a, b, c = y[low, 0], y[low, 1], y[low, 2]
     for g in range(low + 1, high):
-        for i in range(3):
-            for j in range(3):
-                y[g, i] -= upper[g - 1, j, i] * y[g - 1, j]
+        v = upper[g - 1]
+        d = y[g, 0] - (v[0, 0] * a + v[1, 0] * b + v[2, 0] * c)
+        e = y[g, 1] - (v[0, 1] * a + v[1, 1] * b + v[2, 1] * c)
+        h = y[g, 2] - (v[0, 2] * a + v[1, 2] * b + v[2, 2] * c)
+        a, b, c = d, e, h
+        y[g, 0], y[g, 1], y[g, 2] = a, b, c
+    p, q, r = 0.0, 0.0, 0.0
     for g in range(high - 1, low - 1, -1):
         a, b, c = y[g, 0], y[g, 1], y[g, 2]
-        for i in range(3):
-            y[g, i] = inverse[g, 0, i] * a + inverse[g, 1, i] * b + inverse[g, 2, i] * c
+        m = inverse[g]
+        d = m[0, 0] * a + m[1, 0] * b + m[2, 0] * c
+        e = m[0, 1] * a + m[1, 1] * b + m[2, 1] * c
+        h = m[0, 2] * a + m[1, 2] * b + m[2, 2] * c
         if g < high - 1:
-            for i in range(3):
-                for j in range(3):
-                    y[g, i] -= lower[g + 1, j, i] * y[g + 1, j]
+            w = lower[g + 1]
+            d -= w[0, 0] * p + w[1, 0] * q + w[2, 0] * r
+            e -= w[0, 1] * p + w[1, 1] * q + w[2, 1] * r
+            h -= w[0, 2] * p + w[1, 2] * q + w[2, 2] * r
+        p, q, r = d, e, h
+        y[g, 0], y[g, 1], y[g, 2] = p, q, r
 
 
 @kernel
@@ -195,21 +206,57 @@ def _copy(source: Array, target: Array, low: int, high: int) -> None:
 
 
 @kernel
+def _scratch(parts: int, n: int) -> Scratch:
+    """Room for ``parts`` substeps on ``n`` groups."""
+    return Scratch(
+        np.zeros((parts, n, 3)),
+        np.zeros((parts, 3, n, 3)),
+        np.zeros((3, n, 3, 3)),
+        np.zeros((3, n, 3)),
+        np.zeros((n, 3)),
+        np.zeros((3, 3)),
+    )
+
+
+@kernel
+def _cross_voxel(
+    operators: Operators,
+    material: int,
+    depth: float,
+    parts: int,
+    low: int,
+    high: int,
+    scratch: Scratch,
+) -> float:
+    """Take ``scratch.starts[0]`` through a voxel, in place; energy that nuclei absorb there."""
+    x = GAMMA * depth / parts
+    _factorise(operators.blocks, material, x, low, high, scratch.factors, scratch.block)
+    start, stages = scratch.starts[0], scratch.stages[0]
+    row = operators.absorbed[material]
+    absorbed = 0.0
+    for _ in range(parts):
+        _substep(scratch.factors, low, high, start, stages)
+        absorbed += B1 * _dot(row, stages[0], low, high)
+        absorbed += B2 * _dot(row, stages[1], low, high)
+        absorbed += GAMMA * _dot(row, stages[2], low, high)
+        for g in range(low, high):
+            for i in range(3):
+                start[g, i] = stages[2, g, i]
+    return absorbed * depth / parts
+
+
+@kernel
 def _march_beamlet(operators: Operators, paths: Paths, record: Record, beamlet: int) -> None:
     """All steps of one beamlet."""
     n = operators.rows.shape[1]
-    rows = operators.rows
-    start = np.zeros((n, 3))
-    stages = np.zeros((3, n, 3))
-    factors = np.zeros((3, n, 3, 3))
-    scratch = np.zeros((3, 3))
+    scratch = _scratch(1, n)
     newest = record.states.shape[1] - 1
-    moments = np.zeros(4)
     family = paths.family[beamlet]
-    old_low, old_high = 0, n
+    moments = np.zeros(4)
     for r in range(4):
-        moments[r] = _dot(rows[r], record.states[beamlet, 0], 0, n)
+        moments[r] = _dot(operators.rows[r], record.states[beamlet, 0], 0, n)
     record.number[beamlet, 0] = moments[0]
+    old_low, old_high = 0, n
     for k in range(paths.depth.shape[1]):
         material = paths.material[beamlet, k]
         depth = paths.depth[beamlet, k]
@@ -219,24 +266,16 @@ def _march_beamlet(operators: Operators, paths: Paths, record: Record, beamlet: 
         record.windows[beamlet, k, 0] = low
         record.windows[beamlet, k, 1] = high
         spread = _dot(operators.scattering[family, material], before, old_low, old_high)
-        _copy(before, start, low, high)
-        absorbed = 0.0
+        _copy(before, scratch.starts[0], low, high)
+        record.absorbed[beamlet, k] = 0.0
         if depth > 0.0 and high > low:
             parts = _substeps(operators, family, material, depth)
-            x = GAMMA * depth / parts
-            _factorise(operators.blocks, material, x, low, high, factors, scratch)
-            row = operators.absorbed[material]
-            for _ in range(parts):
-                _substep(factors, low, high, start, stages)
-                absorbed += B1 * _dot(row, stages[0], low, high)
-                absorbed += B2 * _dot(row, stages[1], low, high)
-                absorbed += GAMMA * _dot(row, stages[2], low, high)
-                _copy(stages[2], start, low, high)
-            absorbed *= depth / parts
-        _copy(start, after, low, high)
+            record.absorbed[beamlet, k] = _cross_voxel(
+                operators, material, depth, parts, low, high, scratch
+            )
+        _copy(scratch.starts[0], after, low, high)
         spread += _dot(operators.scattering[family, material], after, low, high)
-        _note(rows, record, moments, beamlet, k, spread)
-        record.absorbed[beamlet, k] = absorbed
+        _note(operators.rows, record, moments, beamlet, k, spread)
         old_low, old_high = low, high
 
 
@@ -342,6 +381,47 @@ def _add_outputs(
 
 
 @kernel
+def _pull_voxel(
+    operators: Operators,
+    material: int,
+    depth: float,
+    parts: int,
+    low: int,
+    high: int,
+    loss: float,
+    scratch: Scratch,
+    adjoint: Array,
+) -> float:
+    """Adjoint before a voxel from that behind it, in place; d/d ln(depth) of what it changes.
+
+    ``scratch.starts[0]`` is the state before, ``loss`` the gradient by the absorbed energy.
+    """
+    x = GAMMA * depth / parts
+    starts, stages = scratch.starts, scratch.stages
+    _factorise(operators.blocks, material, x, low, high, scratch.factors, scratch.block)
+    for g in range(low, high):
+        for i in range(3):
+            scratch.source[g, i] = loss * depth / parts * operators.absorbed[material, g, i]
+    for p in range(parts):
+        _substep(scratch.factors, low, high, starts[p], stages[p])
+        if p + 1 < parts:
+            _copy(stages[p, 2], starts[p + 1], low, high)
+    change = 0.0
+    for p in range(parts - 1, -1, -1):
+        change += _pull_substep(
+            scratch.factors,
+            low,
+            high,
+            starts[p],
+            stages[p],
+            adjoint,
+            scratch.source,
+            scratch.work,
+        )
+    return change
+
+
+@kernel
 def _pull_beamlet(
     operators: Operators,
     paths: Paths,
@@ -356,45 +436,29 @@ def _pull_beamlet(
     family = paths.family[beamlet]
     most = 1
     for k in range(paths.depth.shape[1]):
-        most = max(
-            most, _substeps(operators, family, paths.material[beamlet, k], paths.depth[beamlet, k])
-        )
-    starts = np.zeros((most, n, 3))
-    stages = np.zeros((most, 3, n, 3))
-    factors = np.zeros((3, n, 3, 3))
-    work = np.zeros((3, n, 3))
-    source = np.zeros((n, 3))
-    adjoint = np.zeros((n, 3))
-    scratch = np.zeros((3, 3))
+        parts = _substeps(operators, family, paths.material[beamlet, k], paths.depth[beamlet, k])
+        most = max(most, parts)
+    scratch = _scratch(most, n)
+    behind = np.zeros((n, 3))
     adjoints[beamlet, -1] = 0.0
     for k in range(paths.depth.shape[1] - 1, -1, -1):
         material = paths.material[beamlet, k]
         depth = paths.depth[beamlet, k]
         low, high = record.windows[beamlet, k, 0], record.windows[beamlet, k, 1]
-        _copy(adjoints[beamlet, k + 1], adjoint, 0, n)
-        _add_outputs(operators, paths, record, gradients, beamlet, k, -1.0, adjoint)
-        _copy(adjoint, adjoints[beamlet, k], low, high)
+        adjoint = adjoints[beamlet, k]
+        _copy(adjoints[beamlet, k + 1], behind, 0, n)
+        _add_outputs(operators, paths, record, gradients, beamlet, k, -1.0, behind)
+        _copy(behind, adjoint, low, high)
         by_depth[beamlet, k] = 0.0
         if depth > 0.0 and high > low:
             parts = _substeps(operators, family, material, depth)
-            x = GAMMA * depth / parts
-            _factorise(operators.blocks, material, x, low, high, factors, scratch)
-            _copy(record.states[beamlet, k], starts[0], low, high)
             loss = gradients[1, beamlet, k]
-            for g in range(low, high):
-                for i in range(3):
-                    source[g, i] = loss * depth / parts * operators.absorbed[material, g, i]
-            for p in range(parts):
-                _substep(factors, low, high, starts[p], stages[p])
-                if p + 1 < parts:
-                    _copy(stages[p, 2], starts[p + 1], low, high)
-            by_depth[beamlet, k] = loss * record.absorbed[beamlet, k] / depth
-            for p in range(parts - 1, -1, -1):
-                change = _pull_substep(
-                    factors, low, high, starts[p], stages[p], adjoints[beamlet, k], source, work
-                )
-                by_depth[beamlet, k] += change / depth
-        _add_outputs(operators, paths, record, gradients, beamlet, k, 1.0, adjoints[beamlet, k])
+            _copy(record.states[beamlet, k], scratch.starts[0], low, high)
+            change = _pull_voxel(
+                operators, material, depth, parts, low, high, loss, scratch, adjoint
+            )
+            by_depth[beamlet, k] = (change + loss * record.absorbed[beamlet, k]) / depth
+        _add_outputs(operators, paths, record, gradients, beamlet, k, 1.0, adjoint)
 
 
 @parallel_kernel
