@@ -27,7 +27,7 @@ def head(swelling: float = 0.0) -> Patient:
     """A head with CTV, Brainstem, Brain, EyeL, EyeR and Body.
 
     72 x 96 x 104 voxels of 3 mm x 2.5 mm x 2 mm (z, y, x), centred on (0, 0, 0). CTV and brainstem
-    are 3 mm apart.
+    are 1 mm apart, with voxel centres of both within 5 mm.
 
     Parameters
     ----------
@@ -52,13 +52,13 @@ def head(swelling: float = 0.0) -> Patient:
     eyes = {f"Eye{s}": canvas.ellipsoid((x, -74.0, -22.0), (12.0, 12.0, 12.0)) for s, x in _SIDES}
     for eye in eyes.values():
         canvas.paint(values, eye, _FLUID, edge=_EDGE)
-    _paint_cavities(canvas, values, _MUCOSA_SHARE * swelling)
-    ctv = canvas.ellipsoid((36.0, 12.0, -20.0), (20.0, 22.0, 20.0))
+    cavities = _paint_cavities(canvas, values, _MUCOSA_SHARE * swelling)
+    ctv = canvas.ellipsoid((34.0, 12.0, -20.0), (20.0, 22.0, 20.0))
     brainstem = canvas.tube((0.0, 20.0, -75.0), (0.0, 14.0, -6.0), 13.0)
     regions = {
         "CTV": Region(canvas.inside(ctv), "target"),
         "Brainstem": Region(canvas.inside(brainstem) & ~canvas.inside(ctv)),
-        "Brain": Region(canvas.inside(brain), "organ", 3),
+        "Brain": Region(canvas.inside(np.maximum(brain, 5.0 - cavities)), "organ", 3),
         **{name: Region(canvas.inside(eye)) for name, eye in eyes.items()},
         "Body": Region(canvas.inside(body), "external"),
     }
@@ -89,7 +89,7 @@ def _paint_skull(canvas: Canvas, values: Array) -> Array:
     for side in (-1.0, 1.0):
         ventricle = canvas.ellipsoid((side * 12.0, -5.0, 22.0), (6.0, 28.0, 9.0))
         canvas.paint(values, ventricle, _FLUID, edge=_EDGE)
-        petrous = canvas.tube((side * 26.0, 6.0, -48.0), (side * 62.0, 22.0, -44.0), 9.0)
+        petrous = canvas.tube((side * 26.0, 6.0, -48.0), (side * 54.0, 22.0, -44.0), 9.0)
         canvas.paint(values, petrous, _BONE, edge=_EDGE)
     spine = canvas.tube((0.0, 24.0, -110.0), (0.0, 20.0, -56.0), 22.0)
     canvas.paint(values, spine, _SPONGY, edge=_EDGE)
@@ -98,8 +98,11 @@ def _paint_skull(canvas: Canvas, values: Array) -> Array:
     return brain
 
 
-def _paint_cavities(canvas: Canvas, values: Array, mucosa: float) -> None:
-    """Draw sinuses, nasal cavity, throat and mastoid cells in place; ``mucosa`` mm narrower."""
+def _paint_cavities(canvas: Canvas, values: Array, mucosa: float) -> Array:
+    """Draw sinuses, nasal cavity, throat and mastoid cells in place; the level of all but cells.
+
+    ``mucosa`` mm of swollen lining makes the cavities narrower, not their walls.
+    """
     hollow = [
         canvas.ellipsoid((0.0, -58.0, -20.0), (9.0, 24.0, 12.0)),
         canvas.ellipsoid((0.0, -80.0, 22.0), (18.0, 6.0, 10.0)),
@@ -114,3 +117,5 @@ def _paint_cavities(canvas: Canvas, values: Array, mucosa: float) -> None:
     for level in hollow:
         canvas.paint(values, level, _BRAIN, edge=_EDGE)
         canvas.paint(values, level + mucosa, _SINUS, edge=_EDGE)
+    union: Array = np.minimum.reduce(hollow)
+    return union
