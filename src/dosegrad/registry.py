@@ -19,6 +19,7 @@ ENGINES: Final[dict[str, str]] = {
 
 #: File ending -> reader of a machine file.
 MACHINE_READERS: Final[dict[str, str]] = {
+    ".csv": "dosegrad.io.beam_model:read_beam_model",
     ".mat": "dosegrad.io.matrad_machine:read_matrad_machine",
     ".npz": "dosegrad.machine.archive:read_machine_archive",
 }

@@ -64,11 +64,15 @@ def energy_std(energy: float) -> float:
     return float(0.009 * energy * (LOWEST / energy) ** 0.7)
 
 
-def range_spread(energy: float, tables: WaterTables) -> float:
-    """Standard deviation of the range, mm: energy spread and straggling [Bortfeld1997]_."""
+def range_spread(energy: float, tables: WaterTables, std: float | None = None) -> float:
+    """Standard deviation of the range, mm: energy spread and straggling [Bortfeld1997]_.
+
+    ``std`` is that of the energy, MeV, where it is not this machine's.
+    """
     full = float(tables.range(energy))
     straggling = 0.12 * (full / MM_PER_CM) ** 0.935
-    return float(np.hypot(energy_std(energy) / tables.stopping(np.array(energy)), straggling))
+    spread_of_energy = energy_std(energy) if std is None else std
+    return float(np.hypot(spread_of_energy / tables.stopping(np.array(energy)), straggling))
 
 
 def energies(tables: WaterTables | None = None) -> Array:
@@ -84,10 +88,10 @@ def energies(tables: WaterTables | None = None) -> Array:
     return np.array(chosen)
 
 
-def depth_grid(energy: float, tables: WaterTables) -> Array:
+def depth_grid(energy: float, tables: WaterTables, std: float | None = None) -> Array:
     """Depths, mm: 0.25 mm or finer around the peak, 1.5 mm at most in front of it."""
     full = float(tables.range(energy))
-    width = range_spread(energy, tables)
+    width = range_spread(energy, tables, std)
     fine = min(0.25, width / 5.0)
     start, stop = full - 5.0 * width - 2.0, full + 5.0 * width + 1.0
     entrance = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0])
@@ -121,12 +125,21 @@ def two_gaussians(result: DepthDose) -> tuple[Array, Array]:
 
 
 def build_energy(
-    energy: float, *, tables: WaterTables | None = None, rates: WaterRates | None = None
+    energy: float,
+    *,
+    std: float | None = None,
+    focus: tuple[Array, Array] | None = None,
+    tables: WaterTables | None = None,
+    rates: WaterRates | None = None,
 ) -> PencilBeamData:
-    """Base data of one energy, MeV."""
+    """Base data of one energy, MeV.
+
+    Other machines give the standard deviation of their energy, MeV, and their ``focus``: distances
+    from the nozzle exit and spot sigma there, mm.
+    """
     tables = tables or WaterTables()
-    edges = depth_grid(energy, tables)
-    std = energy_std(energy)
+    std = energy_std(energy) if std is None else std
+    edges = depth_grid(energy, tables, std)
     result = depth_dose(energy, edges, energy_std=std, tables=tables, rates=rates)
     middle = 0.5 * (edges[1:] + edges[:-1])
     dose = np.maximum(_at_edges(edges, result.deposit) / CM_PER_MM, 0.0)
@@ -134,7 +147,7 @@ def build_energy(
     sigmas = np.array([np.sqrt(np.interp(edges, middle, v)) for v in variances])
     sigmas[:, 0] = 0.0
     shares = np.array([np.interp(edges, middle, w) for w in weights])
-    distance, focus = spot_in_air(energy, tables)
+    distance, sigma = spot_in_air(energy, tables) if focus is None else focus
     peak, distal = _peak_and_range(edges, dose)
     return PencilBeamData(
         energy=energy,
@@ -146,7 +159,7 @@ def build_energy(
         range=distal,
         peak=peak,
         focus_distance=distance,
-        focus_sigma=focus,
+        focus_sigma=sigma,
         energy_spread=std,
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from dosegrad.arrays import Array, readonly
 from dosegrad.errors import EnergyError, MachineError
+from dosegrad.machine.monitor import Monitor
 
 __all__ = ["ParticleMachine", "PencilBeamData"]
 
@@ -108,6 +109,8 @@ class ParticleMachine:
         alpha_x, beta_x of each tissue class of the alpha and beta tables, shape (classes, 2).
     description
         Where the data came from, for people and provenance.
+    monitor
+        Nominal energies and particles per monitor unit, for files that count these.
     """
 
     name: str
@@ -118,6 +121,7 @@ class ParticleMachine:
     air_offset: float = 0.0
     tissues: Array = field(default_factory=lambda: np.empty((0, 2)))
     description: Mapping[str, object] = field(default_factory=dict)
+    monitor: Monitor = field(default_factory=Monitor)
 
     def __post_init__(self) -> None:
         energies = [d.energy for d in self.data]

@@ -11,7 +11,11 @@ from typing import Any, Final
 
 from dosegrad.errors import FileFormatError
 from dosegrad.io.dicom.attributes import text
+from dosegrad.io.dicom.doses import RT_DOSE
+from dosegrad.io.dicom.identifiers import MARKER
+from dosegrad.io.dicom.ion_plans import RT_ION_PLAN
 from dosegrad.io.dicom.limits import MAX_FILES
+from dosegrad.io.dicom.photon_plans import RT_PLAN
 from dosegrad.io.dicom.slices import (
     CT_IMAGE,
     ENHANCED_CT_IMAGE,
@@ -25,24 +29,27 @@ __all__ = ["STRUCTURE_SET", "Folder", "sort_folder"]
 
 STRUCTURE_SET: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 
-_NOT_READ_YET: Final = {
-    "1.2.840.10008.5.1.4.1.1.481.5": "RT plan",
-    "1.2.840.10008.5.1.4.1.1.481.8": "RT ion plan",
-    "1.2.840.10008.5.1.4.1.1.481.2": "RT dose",
-}
+_READ: Final = (STRUCTURE_SET, RT_ION_PLAN, RT_PLAN, RT_DOSE)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Folder:
-    """CT slices by series, structure sets, and notes on everything else."""
+    """CT slices by series, files of other kinds, and notes on what is not read."""
 
     path: Path
     series: dict[str, list[Slice]]
     structure_sets: tuple[Path, ...]
+    ion_plans: tuple[Path, ...]
+    photon_plans: tuple[Path, ...]
+    doses: tuple[Path, ...]
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return f"Folder({len(self.series)} CT series, {len(self.structure_sets)} structure sets)"
+        n_plans = len(self.ion_plans) + len(self.photon_plans)
+        return (
+            f"Folder({len(self.series)} CT series, {len(self.structure_sets)} structure sets, "
+            f"{n_plans} plans, {len(self.doses)} doses)"
+        )
 
 
 def sort_folder(path: Path) -> Folder:
@@ -54,7 +61,7 @@ def sort_folder(path: Path) -> Folder:
         If the folder is none, holds no DICOM, or a file in it is damaged.
     """
     series: dict[str, list[Slice]] = {}
-    structure_sets: list[Path] = []
+    by_class: dict[str, list[Path]] = {name: [] for name in _READ}
     others: Counter[str] = Counter()
     n_foreign = n_localisers = n_dicom = 0
     for file in _files(path):
@@ -71,8 +78,8 @@ def sort_folder(path: Path) -> Folder:
                     continue
                 for each in slices_of(data_set, file):
                     series.setdefault(each.series, []).append(each)
-            elif sop_class == STRUCTURE_SET:
-                structure_sets.append(file)
+            elif sop_class in by_class:
+                by_class[sop_class].append(file)
             elif "DirectoryRecordSequence" not in data_set:
                 others[_class_name(data_set, sop_class)] += 1
     if not n_dicom:
@@ -85,7 +92,16 @@ def sort_folder(path: Path) -> Folder:
         notes.append(f"{n_localisers} localiser images left out")
     if n_foreign:
         notes.append(f"{n_foreign} files that are not DICOM left out")
-    return Folder(path, series, tuple(structure_sets), tuple(notes))
+    files = {name: tuple(found) for name, found in by_class.items()}
+    return Folder(
+        path,
+        series,
+        files[STRUCTURE_SET],
+        files[RT_ION_PLAN],
+        files[RT_PLAN],
+        files[RT_DOSE],
+        tuple(notes),
+    )
 
 
 def _class_name(data_set: Any, sop_class: str) -> str:
@@ -94,7 +110,7 @@ def _class_name(data_set: Any, sop_class: str) -> str:
 
     if not sop_class:
         return "file without SOPClassUID"
-    known = _NOT_READ_YET.get(sop_class) or UID(sop_class).name
+    known = UID(sop_class).name
     return "unknown SOP class" if known == sop_class else str(known)
 
 
@@ -111,7 +127,7 @@ def _files(path: Path) -> Iterator[Path]:
         folders.sort()
         for name in sorted(names):
             file = Path(place) / name
-            if file.is_file():
+            if file.is_file() and name != MARKER:
                 n_files += 1
                 if n_files > MAX_FILES:
                     raise FileFormatError(

@@ -122,6 +122,8 @@ class IonPlan:
         SOPInstanceUID.
     structure_sets
         SOPInstanceUIDs of the structure sets that it refers to.
+    frame_of_reference
+        UID, empty where the file does not say.
     warnings
         What was left out, repaired or guessed.
     """
@@ -130,6 +132,7 @@ class IonPlan:
     group: FractionGroup
     instance: str
     structure_sets: frozenset[str]
+    frame_of_reference: str
     warnings: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -194,6 +197,7 @@ def read_ion_plan(path: str | Path) -> IonPlan:
             group,
             text(data_set, "SOPInstanceUID"),
             structure_sets(data_set, path),
+            text(data_set, "FrameOfReferenceUID"),
             tuple(notes),
         )
 

@@ -163,6 +163,8 @@ class PhotonPlan:
         SOPInstanceUID.
     structure_sets
         SOPInstanceUIDs of the structure sets that it refers to.
+    frame_of_reference
+        UID, empty where the file does not say.
     warnings
         What was left out, repaired or guessed.
     """
@@ -171,6 +173,7 @@ class PhotonPlan:
     group: FractionGroup
     instance: str
     structure_sets: frozenset[str]
+    frame_of_reference: str
     warnings: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -235,6 +238,7 @@ def read_photon_plan(path: str | Path) -> PhotonPlan:
             group,
             text(data_set, "SOPInstanceUID"),
             structure_sets(data_set, path),
+            text(data_set, "FrameOfReferenceUID"),
             tuple(notes),
         )
 

@@ -40,11 +40,15 @@ class References:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StructureSet:
-    """Structures by name, what they refer to, and what was left out or guessed."""
+    """Structures by name, what they refer to, and what was left out or guessed.
+
+    ``instance`` is the SOPInstanceUID by which plans refer to the set.
+    """
 
     structures: Mapping[str, Structure]
     references: References
     warnings: tuple[str, ...]
+    instance: str = ""
 
     def __repr__(self) -> str:
         return f"StructureSet({', '.join(self.structures)})"
@@ -96,12 +100,13 @@ def read_structures(
         rois = _read_rois(data_set, path)
         references = _read_references(data_set, rois, path)
         structures, notes = _make_structures(rois, spacing, direction)
+        instance = text(data_set, "SOPInstanceUID")
     if not structures:
         raise FileFormatError(
             f"{path.name}: no structure has a closed contour, so there is no geometry to read "
             f"({len(rois)} structures by name). Export the structure set with its contours."
         )
-    return StructureSet(MappingProxyType(structures), references, tuple(notes))
+    return StructureSet(MappingProxyType(structures), references, tuple(notes), instance)
 
 
 def _read_rois(data_set: Any, path: Path) -> list[_Roi]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dosegrad.dose import Dose
 from dosegrad.errors import FileFormatError
+from dosegrad.io.dicom.choosing import PlanFile, choose_doses, choose_plan, in_frame
 from dosegrad.io.dicom.ct import CTSeries, choose_series, read_slices
+from dosegrad.io.dicom.doses import read_dose
 from dosegrad.io.dicom.folder import Folder, sort_folder
+from dosegrad.io.dicom.ion_delivery import deliver, machine_for
+from dosegrad.io.dicom.ion_plans import IonPlan, read_ion_plan
 from dosegrad.io.dicom.matching import check_inside, check_references, contradicts
+from dosegrad.io.dicom.photon_plans import PhotonPlan, read_photon_plan
 from dosegrad.io.dicom.structures import StructureSet, read_structures
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.patient.calibration import Calibration, CalibrationLike
 from dosegrad.patient.contours import Direction
 from dosegrad.patient.patient import Patient
-
-if TYPE_CHECKING:
-    from dosegrad.machine.particle import ParticleMachine
+from dosegrad.plan import Plan
 
 __all__ = ["Study", "read_dicom"]
 
@@ -28,53 +33,68 @@ class Study:
     Parameters
     ----------
     patient
-        CT and structures. Its name stays empty: nothing that identifies a person is kept.
-    plan, dose
-        Not read yet, always None; plans and doses in the folder are listed in ``warnings``.
+        CT and structures, None where there is no CT. Its name stays empty: nothing that
+        identifies a person is kept.
+    plan
+        A plan whose dose can be computed, for ions read with a machine. Without one it is the plan
+        in the meterset of its file (an ``IonPlan``), for photons a ``PhotonPlan``: computing a
+        dose of these raises. None where there is no plan.
+    dose
+        Dose of the whole course, None where there is none.
     warnings
         What was left out, repaired or guessed, one sentence each.
+    beam_doses
+        Doses of single beams by beam number, whole course.
     """
 
-    patient: Patient
-    plan: None = None
-    dose: None = None
+    patient: Patient | None
+    plan: Plan | IonPlan | PhotonPlan | None = None
+    dose: Dose | None = None
     warnings: tuple[str, ...] = ()
+    beam_doses: Mapping[int, Dose] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Study({self.patient!r}, {len(self.warnings)} warnings)"
+        parts = [repr(p) for p in (self.patient, self.plan, self.dose) if p is not None]
+        return f"Study({', '.join(parts)}, {len(self.warnings)} warnings)"
 
 
 def read_dicom(
     folder: str | Path,
     *,
-    machine: ParticleMachine | str | None = None,
+    machine: ParticleMachine | str | Path | None = None,
     calibration: CalibrationLike = "schneider",
     series: str | None = None,
     structure_set: str | Path | None = None,
+    plan: str | Path | None = None,
+    dose: str | Path | None = None,
 ) -> Study:
-    """The study in a folder: its CT and the structures drawn on it.
+    """The study in a folder: CT, structures drawn on it, a plan and its dose.
 
-    Files are told apart by SOP class and by what they refer to, whatever their names.
+    Files are told apart by SOP class and by what they refer to, whatever their names: the
+    structure set is that of the CT, the plan that of the structure set, the dose that of the plan.
 
     Parameters
     ----------
     folder
         Where the files are, subfolders included.
     machine
-        The machine for a plan in the folder. Plans are not read yet, so it has no effect, and a
-        warning of the study says so.
+        Turns the meterset of an ion plan into particles: a name, a machine, or the file of one. A
+        beam model (``.csv``) is computed for the energies of the plan.
     calibration
         From HU to tissue.
     series
         SeriesInstanceUID of the CT, or how it ends, where there are several.
-    structure_set
-        Name of the RTSTRUCT file, where several belong to the CT.
+    structure_set, plan, dose
+        Names of files, where several belong to the CT.
 
     Raises
     ------
     FileFormatError
-        If the folder holds no DICOM or no CT, a file is damaged, slices do not fit together, or
-        CT and structure set contradict each other.
+        If the folder holds no DICOM or nothing that can be read, a file is damaged, slices do not
+        fit together, CT and structure set contradict each other, a plan has a device that is not
+        modelled, or several plans or doses remain.
+    MachineError
+        If the machine does not fit the plan.
 
     Examples
     --------
@@ -83,24 +103,70 @@ def read_dicom(
     dosegrad.errors.FileFormatError: folder is missing, not a folder; give the folder that ...
     """
     sorted_folder = sort_folder(Path(folder))
-    files = _named_files(sorted_folder, structure_set)
+    notes = list(sorted_folder.notes)
+    doses = {path: read_dose(path) for path in sorted_folder.doses}
+    plans: dict[Path, PlanFile] = {path: read_ion_plan(path) for path in sorted_folder.ion_plans}
+    plans |= {path: read_photon_plan(path) for path in sorted_folder.photon_plans}
+    if sorted_folder.series or not (plans or doses):
+        drawn = frozenset().union(*(each.structure_sets for each in plans.values()))
+        ct, structures, more = _images(sorted_folder, series, structure_set, drawn)
+        notes = [*ct.warnings, *notes, *more]
+        shapes = {} if structures is None else dict(structures.structures)
+        patient = Patient(ct.ct, shapes, Calibration.of(calibration))
+        position, frame = ct.ct.position, ct.frame_of_reference
+    else:
+        patient, structures, position, frame = None, None, None, ""
+        notes.append("no CT in the folder: there is no patient, only plans or doses")
+    plans, more = in_frame(plans, frame)
+    notes += more
+    doses, more = in_frame(doses, frame)
+    notes += more
+    instance = "" if structures is None else structures.instance
+    chosen, more = choose_plan(plans, doses, instance, named=None if plan is None else str(plan))
+    notes += more
+    record = None if chosen is None else plans[chosen]
+    found = choose_doses(doses, record, named=None if dose is None else str(dose))
+    notes += [*(() if record is None else record.warnings), *found.notes]
+    made, more = _with_machine(record, machine, position, found.total)
+    return Study(patient, made, found.total, (*notes, *more), found.by_beam)
+
+
+def _with_machine(
+    record: PlanFile | None,
+    machine: ParticleMachine | str | Path | None,
+    position: str | None,
+    dose: Dose | None,
+) -> tuple[Plan | PlanFile | None, list[str]]:
+    """The plan in particles with its dose, where there is a machine for it; else as it was read."""
+    if not isinstance(record, IonPlan):
+        useless = ["machine= has no effect: there is no ion plan"]
+        return record, useless if machine is not None else []
+    if machine is None:
+        return record, ["the ion plan was read without a machine; it keeps its meterset"]
+    stated = {f.position for f in record.fields if f.position}
+    where = position or (stated.pop() if len(stated) == 1 else "HFS")
+    made, notes = deliver(record, machine_for(record, machine), position=where)
+    if dose is not None and dose.quantity == "dose":
+        made = replace(made, dose=dose)
+    return made, notes
+
+
+def _images(
+    folder: Folder,
+    series: str | None,
+    structure_set: str | Path | None,
+    planned: frozenset[str],
+) -> tuple[CTSeries, StructureSet | None, list[str]]:
+    """The CT, the structures drawn on it, and notes; ``planned`` are UIDs that plans refer to."""
+    files = _named_files(folder, structure_set)
     sets = {path: read_structures(path) for path in files}
     uids = [found.references.series | found.references.images for found in sets.values()]
-    ct = read_slices(
-        choose_series(sorted_folder, series=series, referenced=frozenset().union(*uids))
-    )
-    notes = [*ct.warnings, *sorted_folder.notes]
-    if machine is not None:
-        notes.append("machine= has no effect: plans are not read yet")
-    path, more = _one_that_fits(sets, ct, sorted_folder)
-    notes += more
-    structures = {}
-    if path is not None:
-        found, more = _with_ct(path, ct)
-        notes += more
-        structures = dict(found.structures)
-    patient = Patient(ct.ct, structures, Calibration.of(calibration))
-    return Study(patient, warnings=tuple(notes))
+    ct = read_slices(choose_series(folder, series=series, referenced=frozenset().union(*uids)))
+    path, notes = _one_that_fits(sets, ct, folder, planned)
+    if path is None:
+        return ct, None, notes
+    found, more = _with_ct(path, ct)
+    return ct, found, [*notes, *more]
 
 
 def _named_files(folder: Folder, structure_set: str | Path | None) -> tuple[Path, ...]:
@@ -118,12 +184,14 @@ def _named_files(folder: Folder, structure_set: str | Path | None) -> tuple[Path
 
 
 def _one_that_fits(
-    sets: dict[Path, StructureSet], ct: CTSeries, folder: Folder
+    sets: dict[Path, StructureSet], ct: CTSeries, folder: Folder, planned: frozenset[str]
 ) -> tuple[Path | None, list[str]]:
     """The structure set of the CT, and notes on others or on its absence."""
     if not sets:
         return None, ["no RT structure set in the folder: the patient has no structures"]
     fitting = [p for p, found in sets.items() if not contradicts(found.references, ct)]
+    if len(fitting) > 1:
+        fitting = [p for p in fitting if sets[p].instance in planned] or fitting
     if len(fitting) > 1:
         names = ", ".join(p.name for p in fitting)
         raise FileFormatError(
@@ -132,7 +200,7 @@ def _one_that_fits(
         )
     others = [p.name for p in sets if p not in fitting]
     if fitting and others:
-        return fitting[0], [f"{name}: belongs to another CT, left out" for name in others]
+        return fitting[0], [f"{name}: belongs to another CT or plan, left out" for name in others]
     return (fitting or list(sets))[0], []
 
 

@@ -87,7 +87,7 @@ def test_the_set_that_belongs_to_the_ct_is_chosen(study, dicom):
     )
     found = read_dicom(folder)
     assert "PTV" in found.patient.structures
-    assert "a_other.dcm: belongs to another CT, left out" in found.warnings
+    assert "a_other.dcm: belongs to another CT or plan, left out" in found.warnings
 
 
 def test_two_sets_of_the_same_ct_need_a_choice(study, dicom):
@@ -148,15 +148,15 @@ def test_a_set_wholly_outside_the_ct_is_refused(tmp_path, dicom):
 
 def test_other_objects_and_files_are_listed(study, dicom):
     folder = study()
-    plan = Dataset()
-    plan.SOPClassUID, plan.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.8", generate_uid()
-    plan.Modality = "CT"  # wrong, and of no account: the SOP class decides
-    dicom.save(plan, folder / "plan.dcm")
-    plan.SOPClassUID = "1.2.3.4"
-    dicom.save(plan, folder / "odd.dcm")
+    other = Dataset()
+    other.SOPClassUID, other.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.4", generate_uid()
+    other.Modality = "CT"  # wrong, and of no account: the SOP class decides
+    dicom.save(other, folder / "record.dcm")
+    other.SOPClassUID = "1.2.3.4"
+    dicom.save(other, folder / "odd.dcm")
     (folder / "notes.txt").write_text("not DICOM")
     assert read_dicom(folder).warnings == (
-        "RT ion plan: 1 not read yet",
+        "RT Beams Treatment Record Storage: 1 not read yet",
         "unknown SOP class: 1 not read yet",
         "1 files that are not DICOM left out",
     )
