@@ -24,6 +24,7 @@ HALF_PER_PI = 0.5 / np.pi
 
 Array1: TypeAlias = NDArray[np.float64]
 Array2: TypeAlias = NDArray[np.float64]
+Places: TypeAlias = NDArray[np.int32]
 
 
 @kernel
@@ -46,10 +47,11 @@ def _misses(scene: Scene, block: int, x: float, y: float, bound: float) -> bool:
 
 
 @kernel
-def _near(scene: Scene, rays: Rays, ray: int, found: Array2, places: NDArray[np.int32]) -> int:
+def _near(scene: Scene, rays: Rays, ray: int, found: Array2, places: Places) -> int:
     """Number of voxels in reach of a ray.
 
-    Their squared distance and depth go into ``found`` (n, 2), row and bucket into ``places``.
+    Their squared distances and depths become the rows of ``found`` (2, n), their rows in the
+    matrix and their buckets those of ``places``.
     """
     x, y = rays.axes[ray, 0], rays.axes[ray, 1]
     ux, uy, uz = rays.axes[ray, 2], rays.axes[ray, 3], rays.axes[ray, 4]
@@ -57,16 +59,14 @@ def _near(scene: Scene, rays: Rays, ray: int, found: Array2, places: NDArray[np.
     start, rate, step = rays.lattice[0], rays.lattice[1], rays.lattice[2]
     envelope = rays.envelopes[ray]
     widest = bound * bound
+    r2s, depths, rows, buckets = found[0], found[1], places[0], places[1]
     n = 0
     for block in range(scene.blocks.shape[0]):
         if _misses(scene, block, x, y, bound):
             continue
         for voxel in range(block * BLOCK, min((block + 1) * BLOCK, scene.depths.size)):
-            px, py, pz = (
-                scene.points[voxel, 0] - x,
-                scene.points[voxel, 1] - y,
-                scene.points[voxel, 2],
-            )
+            px, py = scene.points[voxel, 0] - x, scene.points[voxel, 1] - y
+            pz = scene.points[voxel, 2]
             cx, cy, cz = py * uz - pz * uy, pz * ux - px * uz, px * uy - py * ux
             r2 = cx * cx + cy * cy + cz * cz
             if r2 > widest:
@@ -75,8 +75,7 @@ def _near(scene: Scene, rays: Rays, ray: int, found: Array2, places: NDArray[np.
             bucket = max((depth - start) * rate, 0.0)
             at = int(bucket * step)
             if at < envelope.size and r2 <= envelope[at]:
-                found[n, 0], found[n, 1] = r2, depth
-                places[n, 0], places[n, 1] = scene.rows[voxel], int(bucket)
+                r2s[n], depths[n], rows[n], buckets[n] = r2, depth, scene.rows[voxel], int(bucket)
                 n += 1
     return n
 
@@ -92,15 +91,16 @@ def _room(scene: Scene, rays: Rays, ray: int) -> int:
 
 
 @kernel
-def _shallower(found: Array2, places: NDArray[np.int32], end: float) -> int:
-    """Number of voxels not deeper than ``end``, which move to the front in their order."""
-    n = 0
-    for i in range(found.shape[0]):
-        r2, depth, row, bucket = found[i, 0], found[i, 1], places[i, 0], places[i, 1]
-        found[n, 0], found[n, 1] = r2, depth
-        places[n, 0], places[n, 1] = row, bucket
-        n += depth <= end
-    return n
+def _shallower(found: Array2, places: Places, n: int, end: float) -> int:
+    """Number of the first ``n`` voxels not deeper than ``end``; they move up in their order."""
+    r2s, depths, rows, buckets = found[0], found[1], places[0], places[1]
+    left = 0
+    for i in range(n):
+        depth = depths[i]
+        r2s[left], depths[left] = r2s[i], depth
+        rows[left], buckets[left] = rows[i], buckets[i]
+        left += depth <= end
+    return left
 
 
 @kernel
@@ -117,71 +117,39 @@ def _mix_reach(tables: Tables, rays: Rays, column: int, reach: Array2) -> None:
 @kernel
 def _pick(
     found: Array2,
-    places: NDArray[np.int32],
-    depths: Array1,
-    buckets: NDArray[np.int32],
+    places: Places,
+    left: int,
+    knot_depths: Array1,
+    bucket_knots: NDArray[np.int32],
     reach: Array2,
-    picked: NDArray[np.int32],
-    behinds: Array1,
-) -> int:
-    """Number of voxels near a ray that a column reaches; which, their knots, mm behind those.
-
-    Every voxel is written and only those in reach are kept, so that nothing hangs on a branch
-    that the processor cannot foresee. A bucket seldom holds more than one knot.
-    """
-    last = depths.size - 1
-    n = 0
-    for i in range(found.shape[0]):
-        depth = found[i, 1]
-        knot = int(buckets[places[i, 1]])
-        knot += depths[knot + 1] <= depth
-        while knot < last and depths[knot + 1] <= depth:
-            knot += 1
-        behind = max(depth - depths[knot], 0.0)
-        picked[n, 0], picked[n, 1] = i, knot
-        behinds[n] = behind
-        n += found[i, 0] <= reach[knot, 0] + behind * reach[knot, 1]
-    return n
-
-
-@kernel
-def _add_gaussian(r2: Array1, sigma: Array1, share: Array1, variance: float, sum_: Array1) -> None:
-    """Add one Gaussian, up to 2 pi; a loop without look-ups, which vector units can take."""
-    for n in range(r2.size):
-        inverse = 1.0 / (variance + sigma[n] * sigma[n])
-        sum_[n] += share[n] * inverse * decay(0.5 * r2[n] * inverse)
-
-
-@kernel
-def _doses(
-    found: Array2,
-    picked: NDArray[np.int32],
-    behinds: Array1,
-    values: Array2,
-    variance: float,
+    rows_in: NDArray[np.int32],
+    knots: NDArray[np.int32],
     work: Array2,
-) -> Array1:
-    """Dose of a column in the voxels picked, Gy per 10^6 particles, without the cut-off's factor.
+) -> int:
+    """Number of the first ``left`` voxels that a column reaches.
 
-    ``work`` (5, n) is room to compute in; the result is its first row.
+    Unless ``rows_in`` is empty, their rows and knots are written too, and into ``work`` the
+    squared distances and mm behind the knots. Every voxel is written and only those in reach are
+    kept, so that nothing hangs on a branch that the processor cannot foresee. A bucket seldom
+    holds more than one knot.
     """
-    dose: Array1 = work[0]
-    r2, sum_, sigma, share = work[1], work[2], work[3], work[4]
-    for n in range(dose.size):
-        knot, behind = picked[n, 1], behinds[n]
-        r2[n] = found[picked[n, 0], 0]
-        dose[n] = (values[knot, 0] + behind * values[knot, 1]) * HALF_PER_PI
-        sum_[n] = 0.0
-    for k in range((values.shape[1] - FIRST_GAUSSIAN) >> 2):
-        at = FIRST_GAUSSIAN + 4 * k
-        for n in range(dose.size):
-            knot, behind = picked[n, 1], behinds[n]
-            sigma[n] = values[knot, at] + behind * values[knot, at + 1]
-            share[n] = values[knot, at + 2] + behind * values[knot, at + 3]
-        _add_gaussian(r2, sigma, share, variance, sum_)
-    for n in range(dose.size):
-        dose[n] *= sum_[n]
-    return dose
+    r2s, depths, rows, buckets = found[0], found[1], places[0], places[1]
+    r2_in, behinds = work[0], work[1]
+    writes = rows_in.size > 0
+    last = knot_depths.size - 1
+    n = 0
+    for i in range(left):
+        depth, r2 = depths[i], r2s[i]
+        knot = int(bucket_knots[buckets[i]])
+        knot += knot_depths[knot + 1] <= depth
+        while knot < last and knot_depths[knot + 1] <= depth:
+            knot += 1
+        behind = max(depth - knot_depths[knot], 0.0)
+        if writes:
+            rows_in[n], knots[n] = rows[i], knot
+            r2_in[n], behinds[n] = r2, behind
+        n += r2 <= reach[knot, 0] + behind * reach[knot, 1]
+    return n
 
 
 @kernel
@@ -190,19 +158,57 @@ def _next_column(
     tables: Tables,
     column: int,
     found: Array2,
-    places: NDArray[np.int32],
+    places: Places,
+    left: int,
     reach: Array2,
-    picked: NDArray[np.int32],
-    behinds: Array1,
+    picked: Places,
+    work: Array2,
 ) -> tuple[int, int]:
     """Numbers of voxels that this column and the ray's next ones may reach, and that it reaches."""
     energy = rays.energies[column]
     depths = tables.depths[tables.starts[energy] : tables.starts[energy + 1]]
-    left = _shallower(found, places, depths[depths.size - 1])
+    left = _shallower(found, places, left, depths[depths.size - 1])
     _mix_reach(tables, rays, column, reach)
     buckets = tables.buckets[tables.bucket_starts[energy] : tables.bucket_starts[energy + 1]]
-    n = _pick(found[:left], places[:left], depths, buckets, reach, picked, behinds)
+    n = _pick(found, places, left, depths, buckets, reach, picked[0], picked[1], work)
     return left, n
+
+
+@kernel
+def _add_gaussian(
+    values: Array2, at: int, knots: NDArray[np.int32], variance: float, work: Array2
+) -> None:
+    """Add one Gaussian, up to 2 pi, to the last row of ``work``."""
+    r2, behinds, sum_, spreads, shares = work[0], work[1], work[2], work[3], work[4]
+    for n in range(knots.size):
+        knot, behind = knots[n], behinds[n]
+        sigma = values[knot, at] + behind * values[knot, at + 1]
+        spreads[n] = variance + sigma * sigma
+        shares[n] = values[knot, at + 2] + behind * values[knot, at + 3]
+    # apart from the look-ups, so that vector units can take it
+    for n in range(knots.size):
+        inverse = 1.0 / spreads[n]
+        sum_[n] += shares[n] * inverse * decay(0.5 * r2[n] * inverse)
+
+
+@kernel
+def _doses(
+    values: Array2, knots: NDArray[np.int32], variance: float, factor: float, work: Array2
+) -> Array1:
+    """Dose of a column in the voxels picked, Gy per 10^6 particles, times ``factor``.
+
+    ``work`` (5, n) holds squared distances and mm behind the knots, and is room to compute in.
+    """
+    behinds, sum_, doses = work[1], work[2], work[3]
+    sum_[: knots.size] = 0.0
+    for k in range((values.shape[1] - FIRST_GAUSSIAN) >> 2):
+        _add_gaussian(values, FIRST_GAUSSIAN + 4 * k, knots, variance, work)
+    for n in range(knots.size):
+        doses[n] = values[knots[n], 0] + behinds[n] * values[knots[n], 1]
+    for n in range(knots.size):
+        doses[n] *= sum_[n] * (factor * HALF_PER_PI)
+    result: Array1 = doses[: knots.size]
+    return result
 
 
 @parallel_kernel
@@ -212,15 +218,13 @@ def count_entries(
     """Number of entries of each column on the rays from ``first`` to before ``last``."""
     for ray in prange(first, last):
         room = _room(scene, rays, ray)
-        found, places = np.empty((room, 2)), np.empty((room, 2), dtype=np.int32)
-        picked, behinds = np.empty((room, 2), dtype=np.int32), np.empty(room)
+        found, places = np.empty((2, room)), np.empty((2, room), dtype=np.int32)
+        picked, work = np.empty((2, 0), dtype=np.int32), np.empty((5, 0))
         reach = np.empty((tables.most_knots, 2))
         left = _near(scene, rays, ray, found, places)
         for i in range(rays.offsets[ray], rays.offsets[ray + 1]):
             column = rays.columns[i]
-            left, n = _next_column(
-                rays, tables, column, found[:left], places[:left], reach, picked, behinds
-            )
+            left, n = _next_column(rays, tables, column, found, places, left, reach, picked, work)
             counts[column] = n
 
 
@@ -244,26 +248,23 @@ def fill_entries(
     """
     for ray in prange(first, last):
         room = _room(scene, rays, ray)
-        found, places = np.empty((room, 2)), np.empty((room, 2), dtype=np.int32)
-        picked, behinds = np.empty((room, 2), dtype=np.int32), np.empty(room)
-        reach, work = np.empty((tables.most_knots, 2)), np.empty((5, room))
+        found, places = np.empty((2, room)), np.empty((2, room), dtype=np.int32)
+        picked, work = np.empty((2, room), dtype=np.int32), np.empty((5, room))
+        reach = np.empty((tables.most_knots, 2))
         left = _near(scene, rays, ray, found, places)
         for i in range(rays.offsets[ray], rays.offsets[ray + 1]):
             column = rays.columns[i]
-            left, n = _next_column(
-                rays, tables, column, found[:left], places[:left], reach, picked, behinds
-            )
+            left, n = _next_column(rays, tables, column, found, places, left, reach, picked, work)
             energy, at = rays.energies[column], heads[column]
             values = tables.values[tables.starts[energy] : tables.starts[energy + 1]]
-            doses = _doses(found, picked[:n], behinds, values, rays.variances[column], work[:, :n])
-            for m in range(n):
-                indices[at + m] = places[picked[m, 0], 0]
-                dose[at + m] = factor * doses[m]
+            knots = picked[1, :n]
+            doses = _doses(values, knots, rays.variances[column], factor, work)
+            indices[at : at + n] = picked[0, :n]
+            dose[at : at + n] = doses
             if let_dose.size > 0:
                 for m in range(n):
-                    knot = picked[m, 1]
-                    let = values[knot, 2] + behinds[m] * values[knot, 3]
-                    let_dose[at + m] = factor * doses[m] * let
+                    let = values[knots[m], 2] + work[1, m] * values[knots[m], 3]
+                    let_dose[at + m] = doses[m] * let
 
 
 @kernel
@@ -297,9 +298,9 @@ def add_dose(
     for number in prange(parts.size - 1):
         part = _part_of(scene, parts[number], parts[number + 1])
         room = part.depths.size + 1
-        found, places = np.empty((room, 2)), np.empty((room, 2), dtype=np.int32)
-        picked, behinds = np.empty((room, 2), dtype=np.int32), np.empty(room)
-        reach, work = np.empty((tables.most_knots, 2)), np.empty((5, room))
+        found, places = np.empty((2, room)), np.empty((2, room), dtype=np.int32)
+        picked, work = np.empty((2, room), dtype=np.int32), np.empty((5, room))
+        reach = np.empty((tables.most_knots, 2))
         for ray in range(first, last):
             left = _near(part, rays, ray, found, places)
             for i in range(rays.offsets[ray], rays.offsets[ray + 1]):
@@ -307,12 +308,11 @@ def add_dose(
                 if weights[column] == 0.0 or left == 0:
                     continue
                 left, n = _next_column(
-                    rays, tables, column, found[:left], places[:left], reach, picked, behinds
+                    rays, tables, column, found, places, left, reach, picked, work
                 )
                 energy = rays.energies[column]
                 values = tables.values[tables.starts[energy] : tables.starts[energy + 1]]
-                doses = _doses(
-                    found, picked[:n], behinds, values, rays.variances[column], work[:, :n]
-                )
+                weight, variance = weights[column], rays.variances[column]
+                doses = _doses(values, picked[1, :n], variance, weight, work)
                 for m in range(n):
-                    dose[places[picked[m, 0], 0]] += weights[column] * doses[m]
+                    dose[picked[0, m]] += doses[m]

@@ -39,9 +39,8 @@ class Skin:
 def rays_of(beams: Beams, index: int) -> tuple[Array, NDArray[np.int64]]:
     """Positions (n_rays, 2) in the isocentre plane, mm, and the ray of each column of a beam."""
     columns = beams.columns[beams.columns_of(index)]
-    positions = np.column_stack([columns["x"], columns["y"]])
-    spots, ray = np.unique(positions, axis=0, return_inverse=True)
-    return spots, ray.reshape(-1).astype(np.int64)
+    spots, ray = np.unique(columns["x"] + 1j * columns["y"], return_inverse=True)
+    return np.column_stack([spots.real, spots.imag]), ray.reshape(-1).astype(np.int64)
 
 
 def prepare_scene(
