@@ -10,6 +10,7 @@ from typing import Any, Final
 from dosegrad.errors import FileFormatError, unknown_name
 from dosegrad.machine.archive import read_machine_archive
 from dosegrad.machine.particle import ParticleMachine
+from dosegrad.machine.research import research_protons
 from dosegrad.registry import MACHINE_READERS, load_object
 
 __all__ = ["MACHINES", "load_machine"]
@@ -17,6 +18,7 @@ __all__ = ["MACHINES", "load_machine"]
 #: Machines that come with the package, and what they are.
 MACHINES: Final[dict[str, str]] = {
     "generic-protons": "protons, 70 to 230 MeV, from this project's own transport solver",
+    "research-protons": "an ideal proton beam of any energy, for study",
 }
 
 
@@ -29,7 +31,8 @@ def load_machine(name_or_path: str | Path, **options: Any) -> ParticleMachine:
         A key of :data:`MACHINES`, or a path to a ``.npz`` file of dosegrad or a matRad ``.mat``
         file. Read once; later calls share the value.
     options
-        Handed to the reader of the file.
+        Handed to the reader of the file, or settings of
+        :func:`~dosegrad.machine.research.research_protons`.
 
     Raises
     ------
@@ -44,6 +47,8 @@ def load_machine(name_or_path: str | Path, **options: Any) -> ParticleMachine:
     'protons'
     """
     text = str(name_or_path)
+    if text == "research-protons":
+        return research_protons(**options)
     if text in MACHINES:
         return _packaged(text)
     path = Path(name_or_path)

@@ -13,7 +13,44 @@ from dosegrad.arrays import Array, readonly
 from dosegrad.errors import EnergyError, MachineError
 from dosegrad.machine.monitor import Monitor
 
-__all__ = ["ParticleMachine", "PencilBeamData"]
+__all__ = ["IdealBeam", "ParticleMachine", "PencilBeamData"]
+
+
+@dataclass(frozen=True, slots=True)
+class IdealBeam:
+    """Spots of a beam of any energy, without a machine around it.
+
+    Parameters
+    ----------
+    energy_std
+        Standard deviation of the energy, MeV.
+    spot_sigma
+        Standard deviation of the spot at the isocentre plane in vacuum, mm.
+    divergence
+        Standard deviation of the projected angle there, degree.
+    lowest, highest
+        Energies that it can have, MeV.
+
+    Raises
+    ------
+    MachineError
+        If a number is not possible.
+    """
+
+    energy_std: float
+    spot_sigma: float
+    divergence: float = 0.0
+    lowest: float = 10.0
+    highest: float = 250.0
+
+    def __post_init__(self) -> None:
+        possible = self.energy_std > 0 and self.spot_sigma > 0 and 0 <= self.divergence < 5
+        if not possible or not np.isfinite([self.energy_std, self.spot_sigma]).all():
+            raise MachineError(
+                f"an ideal beam of energy_std {self.energy_std} MeV, spot_sigma {self.spot_sigma} "
+                f"mm and divergence {self.divergence} degree is not possible; give positive "
+                "spreads and a divergence below 5 degree."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +148,12 @@ class ParticleMachine:
         Where the data came from, for people and provenance.
     monitor
         Nominal energies and particles per monitor unit, for files that count these.
+    phase_space
+        Per energy (n, 8), at the nozzle exit: mean energy and its standard deviation, MeV, then
+        variances of position, mm2, covariances with the angle, mm rad, and variances of the
+        angle, rad2, each along x and y. Empty where the spot in air of ``data`` says it.
+    ideal
+        The beam of a machine that delivers any energy; ``data`` then are examples.
     """
 
     name: str
@@ -122,13 +165,21 @@ class ParticleMachine:
     tissues: Array = field(default_factory=lambda: np.empty((0, 2)))
     description: Mapping[str, object] = field(default_factory=dict)
     monitor: Monitor = field(default_factory=Monitor)
+    phase_space: Array = field(default_factory=lambda: np.empty((0, 8)))
+    ideal: IdealBeam | None = None
 
     def __post_init__(self) -> None:
         energies = [d.energy for d in self.data]
         if not energies or any(b <= a for a, b in pairwise(energies)):
             raise MachineError(f"machine {self.name!r} needs energies in ascending order.")
         object.__setattr__(self, "data", tuple(self.data))
+        if self.phase_space.shape not in ((0, 8), (len(energies), 8)):
+            raise MachineError(
+                f"machine {self.name!r} has a phase space of shape {self.phase_space.shape} for "
+                f"{len(energies)} energies; give eight numbers for each, or none."
+            )
         object.__setattr__(self, "tissues", readonly(self.tissues))
+        object.__setattr__(self, "phase_space", readonly(self.phase_space))
         object.__setattr__(self, "description", MappingProxyType(dict(self.description)))
 
     def __repr__(self) -> str:
@@ -157,8 +208,10 @@ class ParticleMachine:
         Raises
         ------
         EnergyError
-            If no energy of the machine is within 0.01 MeV.
+            If no energy of the machine is within 0.01 MeV, or an ideal beam cannot have it.
         """
+        if self.ideal is not None:
+            return _ideal_data(self, self.ideal, energy)
         energies = self.energies
         index = int(np.argmin(np.abs(energies - energy)))
         if abs(energies[index] - energy) > 0.01:
@@ -168,3 +221,15 @@ class ParticleMachine:
                 f"nearest is {energies[index]:.2f}). Move the spot to a listed energy."
             )
         return self.data[index]
+
+
+def _ideal_data(machine: ParticleMachine, ideal: IdealBeam, energy: float) -> PencilBeamData:
+    from dosegrad.machine.research import analytic_data
+
+    if not ideal.lowest <= energy <= ideal.highest:
+        raise EnergyError(
+            f"spot energy {energy:.2f} MeV is outside machine {machine.name!r} "
+            f"({ideal.lowest:g} to {ideal.highest:g} MeV); choose one within."
+        )
+    focus = machine.data[0]
+    return analytic_data(energy, ideal.energy_std, focus.focus_distance, focus.focus_sigma)
