@@ -34,6 +34,7 @@ _PLACES: Final[dict[str, str]] = {
     "read_dicom": "dosegrad.io.dicom.study",
     "read_patient": "dosegrad.io.patients",
     "steer": "dosegrad.beams.steering",
+    "write_dicom": "dosegrad.io.dicom.writing.study",
 }
 _MODULES: Final = ("engines", "objectives", "plot")
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from dosegrad.influence.matrix import Influence
     from dosegrad.io.archive import load_plan
     from dosegrad.io.dicom.study import read_dicom
+    from dosegrad.io.dicom.writing.study import write_dicom
     from dosegrad.io.patients import read_patient
     from dosegrad.machine.library import load_machine
     from dosegrad.machine.particle import ParticleMachine
@@ -87,6 +89,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "read_dicom",
     "read_patient",
     "steer",
+    "write_dicom",
 ]
 
 

@@ -1,0 +1,1 @@
+"""DICOM written: CT, structures, plan and dose of a study."""
