@@ -72,7 +72,13 @@ def run_command(command: list[str], folder: Path) -> None:
     assert ended.returncode in (0, 3), f"{shlex.join(command)}: {ended.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES)
+#: Pages that plan at full resolution.
+SLOW = {"README.md"}
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=pytest.mark.slow) if p in SLOW else p for p in PAGES]
+)
 def test_code_on_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
