@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -227,7 +228,7 @@ def compute_dose(
         grid = plan.dose.grid
     dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
     voxels = choose_voxels(patient, dose_grid, "body")
-    medium = prepare_medium(patient, dose_grid, chosen)
+    medium: Any = prepare_medium(patient, dose_grid, chosen)  # the kind that the engine wants
     array = np.zeros(dose_grid.n_voxels)
     array[voxels] = chosen.forward(medium, plan.beams, plan.weights, voxels)
     provenance = {

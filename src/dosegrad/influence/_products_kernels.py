@@ -1,7 +1,7 @@
 """Compiled products with an influence matrix; twins in ``_products_reference``.
 
-A *run* is a piece of one row or column whose other index rises in steps of one: its product is a
-plain vector update without a gather. Results do not depend on the number of threads.
+Sums run in four parts, so that neither addition nor the gather waits for the one before; indices
+are unsigned, so that no sign is tested. Results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -14,56 +14,7 @@ from numpy.typing import NDArray
 from dosegrad.arrays import Array, IntArray
 from dosegrad.compiled import kernel, parallel_kernel, prange
 
-__all__ = ["add_columns", "count_runs", "fill_rows", "fill_runs", "scatter", "sum_columns"]
-
-
-@kernel
-def count_runs(
-    indptr: IntArray, minor: IntArray, place: IntArray, runs: IntArray, sizes: IntArray
-) -> None:
-    """``runs`` (n_major,) of picked entries, and ``sizes`` (n_picked,) of the other dimension.
-
-    ``place`` (n_minor,) int32 is the number of an entry's minor index among those picked, or -1.
-    """
-    for major in range(indptr.size - 1):
-        before = -2
-        for k in range(indptr[major], indptr[major + 1]):
-            to = place[minor[k]]
-            if to >= 0:
-                sizes[to] += 1
-                if to != before + 1:
-                    runs[major] += 1
-                before = to
-            else:
-                before = -2
-
-
-@kernel
-def fill_runs(
-    indptr: IntArray,
-    minor: IntArray,
-    place: IntArray,
-    run_ptr: IntArray,
-    at: IntArray,
-    to: IntArray,
-    length: IntArray,
-) -> None:
-    """Where each run starts among the values (``at``) and picked indices (``to``), its length."""
-    for major in range(indptr.size - 1):
-        before = -2
-        run = run_ptr[major] - 1
-        for k in range(indptr[major], indptr[major + 1]):
-            index = place[minor[k]]
-            if index < 0:
-                before = -2
-                continue
-            if index != before + 1:
-                run += 1
-                at[run] = k
-                to[run] = index
-                length[run] = 0
-            length[run] += 1
-            before = index
+__all__ = ["add_columns", "fill_rows", "forward", "pullback", "sum_columns"]
 
 
 @kernel
@@ -73,12 +24,13 @@ def fill_rows(
     values: NDArray[Any],
     place: IntArray,
     cursor: IntArray,
-    out_columns: IntArray,
+    out_columns: NDArray[Any],
     out_values: NDArray[Any],
 ) -> None:
     """Row-compressed copy of the picked rows of a column-compressed matrix.
 
-    ``cursor`` (n_picked,) holds where each row of the copy starts, and is moved to its end.
+    ``place`` (n_rows,) int64 is a row's number in the copy, or -1; ``cursor`` (n_picked,) int64
+    holds where each row of the copy starts, and is moved to where it ends.
     """
     for column in range(indptr.size - 1):
         for k in range(indptr[column], indptr[column + 1]):
@@ -91,31 +43,52 @@ def fill_rows(
 
 
 @parallel_kernel
-def scatter(
-    run_ptr: IntArray,
-    at: IntArray,
-    to: IntArray,
-    length: IntArray,
+def forward(
+    indptr: IntArray, columns: NDArray[Any], values: NDArray[Any], x: Array, out: Array
+) -> None:
+    """``out`` (n_rows,) = matrix times ``x`` (n_columns,)."""
+    for row in prange(out.size):
+        start = np.uint64(indptr[row])
+        stop = np.uint64(indptr[row + 1])
+        whole = start + ((stop - start) & ~np.uint64(3))
+        s0 = 0.0
+        s1 = 0.0
+        s2 = 0.0
+        s3 = 0.0
+        k = start
+        while k < whole:
+            s0 += values[k] * x[columns[k]]
+            s1 += values[k + np.uint64(1)] * x[columns[k + np.uint64(1)]]
+            s2 += values[k + np.uint64(2)] * x[columns[k + np.uint64(2)]]
+            s3 += values[k + np.uint64(3)] * x[columns[k + np.uint64(3)]]
+            k += np.uint64(4)
+        while k < stop:
+            s0 += values[k] * x[columns[k]]
+            k += np.uint64(1)
+        out[row] = (s0 + s1) + (s2 + s3)
+
+
+@parallel_kernel
+def pullback(
+    indptr: IntArray,
+    columns: NDArray[Any],
     values: NDArray[Any],
-    x: Array,
+    g: Array,
     edges: IntArray,
     partial: Array,
 ) -> None:
-    """``partial`` (n_blocks, n_out): sum over major indices of ``x`` times their runs.
+    """``partial`` (n_blocks, n_columns): transposed matrix times ``g``, block by block of rows.
 
-    Block b holds major indices ``edges[b]`` to ``edges[b + 1]``; those of x = 0 are not read.
+    Block b holds rows ``edges[b]`` to ``edges[b + 1]``. Rows whose ``g`` is 0 are not read.
     """
     for block in prange(edges.size - 1):
         for j in range(partial.shape[1]):
             partial[block, j] = 0.0
-        for major in range(edges[block], edges[block + 1]):
-            factor = x[major]
+        for row in range(edges[block], edges[block + 1]):
+            factor = g[row]
             if factor != 0.0:
-                for run in range(run_ptr[major], run_ptr[major + 1]):
-                    k = np.uint64(at[run])
-                    first = np.uint64(to[run])
-                    for i in range(np.uint64(length[run])):
-                        partial[block, first + i] += factor * values[k + i]
+                for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
+                    partial[block, columns[k]] += factor * values[k]
 
 
 @kernel

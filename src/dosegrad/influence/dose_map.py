@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csc_array
 
 from dosegrad.arrays import Array, IntArray
-from dosegrad.influence.products import SparseProducts
+from dosegrad.influence.products import RowProducts
 
 __all__ = ["DoseMap", "InfluenceDoseMap", "Pullback", "dot_test"]
 
@@ -46,22 +46,22 @@ class InfluenceDoseMap:
         The rows of the matrix, ready to be multiplied.
     """
 
-    products: SparseProducts
+    products: RowProducts
 
     @classmethod
     def of(cls, matrix: csc_array, rows: IntArray | None = None) -> InfluenceDoseMap:
         """The map of ``rows`` (ascending) of ``matrix``, Gy per unit weight; all if ``None``."""
-        return cls(SparseProducts.of(matrix, rows))
+        return cls(RowProducts.of(matrix, rows))
 
     @property
     def n_variables(self) -> int:
         """Number of columns of the matrix."""
-        return self.products.pullback.n_out
+        return self.products.n_columns
 
     @property
     def n_voxels(self) -> int:
         """Number of rows of the matrix."""
-        return self.products.forward.n_out
+        return self.products.n_rows
 
     def linearise(self, variables: Array) -> tuple[Array, Pullback]:
         """Dose (n_voxels,), Gy, at ``variables`` (n_variables,), and the pullback."""

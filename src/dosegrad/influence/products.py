@@ -1,10 +1,9 @@
 """Products with an influence matrix and its transpose, made for hundreds of repetitions.
 
-Both products scatter: dose is summed column by column, a gradient row by row, each in runs of
-neighbouring indices, into buffers that stay in cache. Columns of weight 0 and rows of gradient 0
-are not read at all: half of the spots at the end of an optimisation, and most voxels whose limit
-is kept. Dose reads the matrix where it lies; gradients read one row-compressed copy of the rows
-that matter.
+The rows that matter are copied once, row by row. The product with the matrix gathers weights; the
+one with the transpose scatters row by row into a buffer that stays in cache, and does not read
+rows whose gradient is 0: most voxels, where the objective is a limit that is kept. Column numbers
+take two bytes where they can, since memory traffic is the cost.
 """
 
 from __future__ import annotations
@@ -19,124 +18,97 @@ from scipy.sparse import csc_array
 from dosegrad.arrays import Array, IntArray
 from dosegrad.errors import PlanError
 
-__all__ = ["RunProduct", "SparseProducts", "multiply", "multiply_transposed"]
+__all__ = ["RowProducts", "multiply", "multiply_transposed"]
 
-#: Blocks that are summed apart; fixed, so that results do not depend on the number of threads.
+#: Blocks of rows that the transposed product sums apart; fixed, so that results do not depend on
+#: the number of threads.
 _BLOCKS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RunProduct:
-    """Sum over major indices of a factor times their entries, which lie in runs.
-
-    Parameters
-    ----------
-    run_ptr
-        First run of each major index, int64, shape (n_major + 1,).
-    at, to, length
-        Start of each run among ``values``, int64, and in the result, int32; its length, int32.
-    values
-        Matrix values, float32.
-    n_out
-        Length of the result.
-    work
-        Entries of each major index, int64, shape (n_major,).
-    """
-
-    run_ptr: IntArray
-    at: IntArray
-    to: IntArray
-    length: IntArray
-    values: NDArray[np.float32]
-    n_out: int
-    work: IntArray
-
-    def __call__(self, x: Array) -> Array:
-        """The sum (n_out,) for factors ``x`` (n_major,)."""
-        from dosegrad.influence._products_kernels import scatter
-
-        factors = np.ascontiguousarray(x, dtype=np.float64)
-        if factors.shape != self.work.shape:
-            raise PlanError(f"a vector of shape {factors.shape} should be {self.work.shape}.")
-        partial = np.empty((_BLOCKS, self.n_out))
-        runs = (self.run_ptr, self.at, self.to, self.length)
-        scatter(*runs, self.values, factors, self._edges(factors), partial)
-        total: Array = partial.sum(axis=0)
-        return total
-
-    def _edges(self, x: Array) -> IntArray:
-        """Major indices (blocks + 1,) that part the entries to read evenly."""
-        done = np.cumsum(np.where(x != 0, self.work, 0))
-        total = done[-1] if done.size else 0
-        inner = np.searchsorted(done, total * np.arange(1, _BLOCKS) / _BLOCKS)
-        return np.concatenate([[0], inner, [done.size]]).astype(np.int64)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SparseProducts:
+class RowProducts:
     """Products with some rows of a matrix.
 
     Parameters
     ----------
-    forward
-        Matrix times a vector (n_columns,), shape (n_rows,).
-    pullback
-        Transposed matrix times a vector (n_rows,), shape (n_columns,).
+    indptr
+        Start of each row, int64, shape (n_rows + 1,).
+    columns
+        Column numbers, uint16 or uint32.
+    values
+        Matrix values, float32.
+    n_columns
+        Number of columns.
     """
 
-    forward: RunProduct
-    pullback: RunProduct
+    indptr: IntArray
+    columns: NDArray[Any]
+    values: NDArray[np.float32]
+    n_columns: int
 
     @classmethod
-    def of(cls, matrix: csc_array, rows: IntArray | None = None) -> SparseProducts:
-        """Products with ``rows`` (ascending) of a column-compressed ``matrix``, by default all.
+    def of(cls, matrix: csc_array, rows: IntArray | None = None) -> RowProducts:
+        """Products with ``rows`` (ascending) of a column-compressed ``matrix``, by default all."""
+        from dosegrad.influence._products_kernels import fill_rows
 
-        ``matrix`` must have its rows in ascending order in every column.
-        """
         n_rows, n_columns = (int(n) for n in matrix.shape)
         picked = np.arange(n_rows) if rows is None else np.asarray(rows, dtype=np.int64)
-        place = np.full(n_rows, -1, dtype=np.int32)
+        place = np.full(n_rows, -1, dtype=np.int64)
         place[picked] = np.arange(picked.size)
-        indptr, indices, values = _parts(matrix)
-        forward, sizes = _runs(indptr, indices, values, place, picked.size)
-        starts = np.concatenate([[0], np.cumsum(sizes)])
-        columns, by_row = _rows(indptr, indices, values, place, starts)
-        every = np.arange(n_columns, dtype=np.int32)
-        pullback, _ = _runs(starts, columns, by_row, every, n_columns)
-        return cls(forward, pullback)
+        starts, indices, data = _parts(matrix)
+        sizes = np.bincount(indices, minlength=n_rows)[picked]
+        indptr = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        columns = np.empty(int(indptr[-1]), np.uint16 if n_columns <= 65536 else np.uint32)
+        values = np.empty(columns.size, dtype=np.float32)
+        fill_rows(starts, indices, data, place, indptr[:-1].copy(), columns, values)
+        return cls(indptr, columns, values, n_columns)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.indptr.size - 1
+
+    @property
+    def row_sizes(self) -> IntArray:
+        """Number of values (n_rows,) in each row."""
+        return np.diff(self.indptr)
+
+    def forward(self, x: Array) -> Array:
+        """Matrix times ``x`` (n_columns,), shape (n_rows,)."""
+        from dosegrad.influence._products_kernels import forward
+
+        out = np.empty(self.n_rows)
+        forward(self.indptr, self.columns, self.values, _vector(x, self.n_columns), out)
+        return out
+
+    def pullback(self, g: Array) -> Array:
+        """Transposed matrix times ``g`` (n_rows,), shape (n_columns,)."""
+        from dosegrad.influence._products_kernels import pullback
+
+        partial = np.empty((_BLOCKS, self.n_columns))
+        factors = _vector(g, self.n_rows)
+        edges = self._edges(factors)
+        pullback(self.indptr, self.columns, self.values, factors, edges, partial)
+        product: Array = partial.sum(axis=0)
+        return product
 
     def squares(self, h: Array) -> Array:
         """Sum over rows of ``h`` (n_rows,) times the squared values, shape (n_columns,)."""
-        return replace(self.pullback, values=np.square(self.pullback.values))(h)
+        return replace(self, values=np.square(self.values)).pullback(h)
+
+    def _edges(self, g: Array) -> IntArray:
+        """Rows (blocks + 1,) that part the values to read evenly."""
+        work = np.cumsum(np.where(g != 0, self.row_sizes, 0))
+        total = work[-1] if work.size else 0
+        inner = np.searchsorted(work, total * np.arange(1, _BLOCKS) / _BLOCKS)
+        return np.concatenate([[0], inner, [self.n_rows]]).astype(np.int64)
 
 
-def _runs(
-    indptr: IntArray, minor: IntArray, values: NDArray[Any], place: IntArray, n_out: int
-) -> tuple[RunProduct, IntArray]:
-    """Product along the major index, and the number of entries of each picked minor one."""
-    from dosegrad.influence._products_kernels import count_runs, fill_runs
-
-    runs = np.zeros(indptr.size - 1, dtype=np.int64)
-    sizes = np.zeros(n_out, dtype=np.int64)
-    count_runs(indptr, minor, place, runs, sizes)
-    run_ptr = np.concatenate([[0], np.cumsum(runs)])
-    at = np.empty(int(run_ptr[-1]), dtype=np.int64)
-    to, length = np.empty(at.size, dtype=np.int32), np.empty(at.size, dtype=np.int32)
-    fill_runs(indptr, minor, place, run_ptr, at, to, length)
-    work = np.diff(np.concatenate([[0], np.cumsum(length, dtype=np.int64)])[run_ptr])
-    return RunProduct(run_ptr, at, to, length, values, n_out, work), sizes
-
-
-def _rows(
-    indptr: IntArray, indices: IntArray, values: NDArray[Any], place: IntArray, starts: IntArray
-) -> tuple[IntArray, NDArray[np.float32]]:
-    """Column numbers, int32, and values of the picked rows, row by row."""
-    from dosegrad.influence._products_kernels import fill_rows
-
-    columns = np.empty(int(starts[-1]), dtype=np.int32)
-    by_row = np.empty(columns.size, dtype=np.float32)
-    fill_rows(indptr, indices, values, place, starts[:-1].copy(), columns, by_row)
-    return columns, by_row
+def _vector(x: Array, size: int) -> Array:
+    vector = np.ascontiguousarray(x, dtype=np.float64)
+    if vector.shape != (size,):
+        raise PlanError(f"a vector of shape {vector.shape} should be ({size},).")
+    return vector
 
 
 def multiply(matrix: csc_array, x: Array) -> Array:

@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -26,7 +26,8 @@ from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams, RangeShifter
 from dosegrad.dose import Dose
 from dosegrad.errors import DosegradError, FileFormatError, OutputError
 from dosegrad.geometry.grid import Grid
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.monitor import Monitor
+from dosegrad.machine.particle import IdealBeam, ParticleMachine, PencilBeamData
 from dosegrad.plan import Plan
 
 __all__ = ["load_dose", "load_plan", "save_dose", "save_plan"]
@@ -144,6 +145,9 @@ def _put_machine(machine: ParticleMachine, arrays: _Arrays) -> _Manifest:
         value = getattr(machine, f.name)
         if isinstance(value, np.ndarray):
             arrays[f"machine/{f.name}"] = value
+        elif isinstance(value, Monitor):
+            for part in fields(value):
+                arrays[f"monitor/{part.name}"] = getattr(value, part.name)
         elif f.name != "data":
             content[f.name] = dict(value) if isinstance(value, Mapping) else value
     for f in fields(PencilBeamData):
@@ -168,6 +172,10 @@ def _get_machine(content: _Manifest, arrays: Mapping[str, NDArray[Any]]) -> Part
                 entry[key.partition("/")[2]] = piece.reshape(shape)
         elif key.startswith("machine/"):
             content[key.partition("/")[2]] = arrays[key]
+    tables = {f.name: arrays[f"monitor/{f.name}"] for f in fields(Monitor)}
+    content["monitor"] = Monitor(**tables)
+    if content["ideal"] is not None:
+        content["ideal"] = IdealBeam(**content["ideal"])
     return ParticleMachine(**content, data=tuple(PencilBeamData(**entry) for entry in entries))
 
 
@@ -262,4 +270,6 @@ def _as_json(value: object) -> object:
         return dict(value)
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=str)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
     return str(value)

@@ -15,7 +15,7 @@ from dosegrad.dose import Dose
 from dosegrad.errors import CapabilityError, PlanError, SettingsError, unknown_name
 from dosegrad.influence.matrix import Influence
 from dosegrad.objectives.smoothness import SpotSmoothness
-from dosegrad.optimisation.problem import PlanProblem, typical_steps
+from dosegrad.optimisation.problem import DoseProblem, PlanProblem, typical_steps
 from dosegrad.optimisation.solvers.protocols import Solution, Solver
 from dosegrad.optimisation.wishes import Wishes, make_terms, prescription
 from dosegrad.plan import Plan
@@ -26,8 +26,11 @@ __all__ = ["optimise"]
 #: Name -> "module:class" of its settings.
 _SOLVERS: Final = {"l-bfgs-b": "dosegrad.optimisation.solvers.lbfgsb:LBFGSB"}
 
-#: Iterations between two looks at the voxels that are left out.
-_LOOK_EVERY: Final = 25
+#: Iterations after which voxels that are left out are looked at: once early, then every so often.
+_FIRST_LOOK: Final = 25
+_LOOK_EVERY: Final = 100
+#: Voxels are left out if the others have less than this share of the matrix values.
+_WORTH_LEAVING: Final = 0.8
 
 
 def optimise(
@@ -113,26 +116,29 @@ class _Course:
     history: list[float] = field(default_factory=list)
     n_evaluations: int = 0
     reached: bool = False
+    followed: BoolArray = field(default_factory=lambda: np.empty(0, dtype=bool))
+    function: DoseProblem = field(init=False)
 
     def run(self, start: Array) -> Solution:
         """The solution after as many rounds as it takes to follow all voxels that matter."""
         weights, n_left = start, self.solver.max_iterations
-        followed = np.zeros(self.problem.matrix.shape[0], dtype=bool)
+        self.followed = np.zeros(self.problem.matrix.shape[0], dtype=bool)
         while True:
             # a voxel above its limit is worth following, so that every further round has more
-            followed |= self.problem.worth_following(self.problem.dose(weights))
-            solution = self._round(weights, followed, n_left)
+            dose = self.problem.dose(weights)
+            self._follow(self.followed | self.problem.worth_following(dose))
+            solution = self._round(weights, n_left)
             self.n_evaluations += solution.n_evaluations
             n_left -= solution.n_iterations
             weights = solution.variables
-            if self.reached:
-                words = f"stopped: the objective is below {self.stop_below:g}, as asked for"
+            if self.reached or n_left < 1:
+                words = self._reached() if self.reached else self._out_of_iterations()
                 return replace(solution, message=words, n_evaluations=self.n_evaluations)
-            if n_left < 1:
-                words = self._out_of_iterations()
-                return replace(solution, message=words, n_evaluations=self.n_evaluations)
-            if not self.problem.overlooked(followed, self.problem.dose(weights)):
+            if not self.problem.overlooked(self.followed, self.problem.dose(weights)):
                 return replace(solution, n_evaluations=self.n_evaluations)
+
+    def _reached(self) -> str:
+        return f"stopped: the objective is below {self.stop_below:g}, as asked for"
 
     def _out_of_iterations(self) -> str:
         return (
@@ -140,33 +146,48 @@ class _Course:
             "allowed; raise max_iterations to go on"
         )
 
-    def _round(self, weights: Array, followed: BoolArray, n_left: int) -> Solution:
-        function = self.problem.following(followed)
+    def _follow(self, rows: BoolArray) -> None:
+        self.followed = rows
+        self.function = self.problem.following(rows)
+
+    def _round(self, weights: Array, n_left: int) -> Solution:
         if not self.history:
-            self.history.append(function.value_and_gradient(weights)[0])
-
-        def watch(number: int, variables: Array, value: float) -> bool:
-            self.history.append(value)
-            done = len(self.history) - 1
-            report(
-                "optimisation",
-                done / self.solver.max_iterations,
-                f"iteration {done}, objective {value:.5g}",
-            )
-            self.reached = self.stop_below is not None and value <= self.stop_below
-            look = number % _LOOK_EVERY == 0 or self.reached
-            if look and self.problem.overlooked(followed, self.problem.dose(variables)):
-                self.reached = False
-                return True
-            return self.reached
-
+            self.history.append(self.function.value_and_gradient(weights)[0])
         return self.solver.minimise(
-            function.value_and_gradient,
+            self._evaluate,
             weights,
-            scale=typical_steps(function, weights),
+            scale=typical_steps(self.function, weights),
             max_iterations=n_left,
-            watch=watch,
+            watch=self._watch,
         )
+
+    def _evaluate(self, weights: Array) -> tuple[float, Array]:
+        """Objective and derivative on the voxels followed now."""
+        return self.function.value_and_gradient(weights)
+
+    def _watch(self, number: int, weights: Array, value: float) -> bool:
+        """Keep the history, tell progress, look after voxels left out; whether to stop."""
+        self.history.append(value)
+        done = len(self.history) - 1
+        part = done / self.solver.max_iterations
+        report("optimisation", part, f"iteration {done}, objective {value:.5g}")
+        self.reached = self.stop_below is not None and value <= self.stop_below
+        if not self.reached and number != _FIRST_LOOK and number % _LOOK_EVERY != 0:
+            return False
+        dose = self.problem.dose(weights)
+        if self.problem.overlooked(self.followed, dose):
+            self.reached = False
+            return True
+        if not self.reached:
+            self._leave_out(dose)
+        return self.reached
+
+    def _leave_out(self, dose: Array) -> None:
+        """Follow fewer voxels if that saves much; the value stays as it is, since none counts."""
+        fewer = self.problem.worth_following(dose, settled=True)
+        sizes = self.function.sizes()
+        if sizes[fewer[self.followed]].sum() < _WORTH_LEAVING * sizes.sum():
+            self._follow(fewer & self.followed)
 
 
 def _check_fractions(fractions: int) -> None:

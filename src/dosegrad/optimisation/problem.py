@@ -21,8 +21,10 @@ from dosegrad.objectives.protocols import (
 
 __all__ = ["DoseProblem", "PlanProblem", "Term", "typical_steps"]
 
-#: Voxels below this part of their limit are left out, until they come above the limit.
+#: Voxels below this part of their limit are left out, until they come above the limit: at first,
+#: and once the dose has settled.
 _IDLE_SHARE: Final = 0.3
+_SETTLED_IDLE_SHARE: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +85,11 @@ class DoseProblem:
     mean_columns: tuple[Array, ...] = ()
     penalties: tuple[WeightPenalty, ...] = ()
 
+    def sizes(self) -> IntArray:
+        """Number of matrix values (n_voxels,) of each row, where the map is a matrix."""
+        assert isinstance(self.dose_map, InfluenceDoseMap)
+        return self.dose_map.products.row_sizes
+
     def value_and_gradient(self, variables: Array) -> tuple[float, Array]:
         """Weighted sum of all objectives, and its derivative (n_variables,)."""
         dose, pullback = self.dose_map.linearise(variables)
@@ -138,10 +145,14 @@ class PlanProblem:
             found[term.rows] = np.minimum(found[term.rows], term.idle_below)
         return found
 
-    def worth_following(self, dose: Array) -> BoolArray:
-        """Rows (n_rows,) that have an effect at ``dose`` (n_rows,) or soon may have one."""
+    def worth_following(self, dose: Array, *, settled: bool = False) -> BoolArray:
+        """Rows (n_rows,) that have an effect at ``dose`` (n_rows,) or soon may have one.
+
+        Fewer once the dose has ``settled`` and changes little.
+        """
         limits = self.thresholds()
-        worth: BoolArray = (dose > _IDLE_SHARE * limits) | (dose > limits)
+        share = _SETTLED_IDLE_SHARE if settled else _IDLE_SHARE
+        worth: BoolArray = (dose > share * limits) | (dose > limits)
         return worth
 
     def overlooked(self, followed: BoolArray, dose: Array) -> bool:

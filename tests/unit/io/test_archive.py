@@ -8,6 +8,7 @@ from dosegrad.dose import Dose
 from dosegrad.errors import FileFormatError, OutputError
 from dosegrad.geometry.grid import Grid
 from dosegrad.io.archive import load_dose, load_plan, save_dose, save_plan
+from dosegrad.machine.monitor import Monitor
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
 from dosegrad.plan import Plan
 
@@ -34,7 +35,13 @@ def energy(value, n):
 @pytest.fixture
 def plan():
     machine = ParticleMachine(
-        "mine", "protons", 2000.0, 400.0, (energy(100.1, 7), energy(120.7, 9)), description={"a": 1}
+        "mine",
+        "protons",
+        2000.0,
+        400.0,
+        (energy(100.1, 7), energy(120.7, 9)),
+        description={"a": 1},
+        monitor=Monitor([100.0, 120.0], [100.1, 120.7], [1e6, 2e6]),
     )
     columns = np.zeros(4, dtype=COLUMN_DTYPE)
     columns["beam"] = [0, 0, 1, 1]
@@ -70,6 +77,7 @@ def test_plan_comes_back_with_the_same_numbers(plan, tmp_path):
     assert (back.message, back.provenance["solver"]) == ("converged", "LBFGSB")
     machine, was = back.beams.machine, plan.beams.machine
     assert (machine.name, machine.sad, dict(machine.description)) == ("mine", 2000.0, {"a": 1})
+    np.testing.assert_array_equal(machine.monitor.particles, [1e6, 2e6])
     for one, other in zip(machine.data, was.data, strict=True):
         np.testing.assert_array_equal(one.sigmas, other.sigmas)
         np.testing.assert_array_equal(one.let, other.let)

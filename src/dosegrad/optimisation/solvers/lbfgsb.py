@@ -43,7 +43,7 @@ class LBFGSB:
     max_iterations: int = 500
     tolerance: float = 1e-4
     patience: int = 10
-    memory: int = 20
+    memory: int = 30
 
     def __post_init__(self) -> None:
         if self.max_iterations < 1 or self.patience < 1 or self.memory < 1:
