@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from dosegrad.arrays import Array, IntArray
 from dosegrad.compiled import kernel, parallel_kernel, prange
 
-__all__ = ["add_columns", "fill_rows", "forward", "pullback", "sum_columns"]
+__all__ = ["add_columns", "count_rows", "fill_rows", "forward", "pullback", "sum_columns"]
+
+
+@kernel
+def count_rows(rows: IntArray, sizes: IntArray) -> None:
+    """Add to ``sizes`` (n_rows,) int64 the number of entries of each row."""
+    for k in range(rows.size):
+        sizes[rows[k]] += 1
 
 
 @kernel

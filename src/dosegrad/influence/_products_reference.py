@@ -10,7 +10,12 @@ from scipy.sparse import csr_array
 
 from dosegrad.arrays import Array, IntArray
 
-__all__ = ["add_columns", "fill_rows", "forward", "pullback", "sum_columns"]
+__all__ = ["add_columns", "count_rows", "fill_rows", "forward", "pullback", "sum_columns"]
+
+
+def count_rows(rows: IntArray, sizes: IntArray) -> None:
+    """Add to ``sizes`` (n_rows,) int64 the number of entries of each row."""
+    sizes += np.bincount(rows, minlength=sizes.size)
 
 
 def fill_rows(

@@ -49,15 +49,16 @@ class RowProducts:
     @classmethod
     def of(cls, matrix: csc_array, rows: IntArray | None = None) -> RowProducts:
         """Products with ``rows`` (ascending) of a column-compressed ``matrix``, by default all."""
-        from dosegrad.influence._products_kernels import fill_rows
+        from dosegrad.influence._products_kernels import count_rows, fill_rows
 
         n_rows, n_columns = (int(n) for n in matrix.shape)
         picked = np.arange(n_rows) if rows is None else np.asarray(rows, dtype=np.int64)
         place = np.full(n_rows, -1, dtype=np.int64)
         place[picked] = np.arange(picked.size)
         starts, indices, data = _parts(matrix)
-        sizes = np.bincount(indices, minlength=n_rows)[picked]
-        indptr = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        sizes = np.zeros(n_rows, dtype=np.int64)
+        count_rows(indices, sizes)
+        indptr = np.concatenate([[0], np.cumsum(sizes[picked])])
         columns = np.empty(int(indptr[-1]), np.uint16 if n_columns <= 65536 else np.uint32)
         values = np.empty(columns.size, dtype=np.float32)
         fill_rows(starts, indices, data, place, indptr[:-1].copy(), columns, values)
