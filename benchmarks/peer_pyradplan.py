@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 from measure import measure
 from pyRadPlan import (
     IonPlan,
@@ -36,24 +36,40 @@ def main(patient_file: str, folder: str) -> None:
     costs = {}
     stf, costs["steering"] = measure(lambda: generate_stf(ct, cst, plan))
     dij, costs["influence"] = measure(lambda: calc_dose_influence(ct, cst, stf, plan))
-    weights, costs["optimisation"] = measure(
-        lambda: fluence_optimization(ct, cst, stf, dij, plan)
-    )
+    weights, costs["optimisation"] = measure(lambda: fluence_optimization(ct, cst, stf, dij, plan))
     matrix = dij.physical_dose.flat[0]
     out = Path(folder)
     dose = sitk.GetArrayFromImage(dij.compute_result_ct_grid(weights)["physical_dose"])
-    np.savez(out / "peer_matrix.npz", data=matrix.data, indices=matrix.indices,
-             indptr=matrix.indptr, shape=matrix.shape)
-    np.savez(out / "peer_plan.npz", weights=weights, dose=dose)
+    np.savez(
+        out / "peer_matrix.npz",
+        data=matrix.data,
+        indices=matrix.indices,
+        indptr=matrix.indptr,
+        shape=matrix.shape,
+    )
+    grid = dij.dose_grid
+    steps = [grid.resolution[axis] for axis in "zyx"]
+    np.savez(
+        out / "peer_plan.npz",
+        weights=weights,
+        dose=dose,
+        shape=np.array(grid.dimensions)[::-1],
+        spacing=np.array(steps),
+        origin=np.array(grid.origin),
+    )
     on_dose_grid = ct.resample_to_grid(dij.dose_grid)
     resampled = cst.apply_overlap_priorities().resample_on_new_ct(on_dose_grid)
     masks = {v.name: np.flatnonzero(sitk.GetArrayFromImage(v.mask)) for v in resampled.vois}
     np.savez(out / "peer_masks.npz", **masks)
-    print(json.dumps({
-        "columns": int(matrix.shape[1]),
-        "nnz": int(matrix.nnz),
-        "costs": {name: asdict(cost) for name, cost in costs.items()},
-    }))
+    print(
+        json.dumps(
+            {
+                "columns": int(matrix.shape[1]),
+                "nnz": int(matrix.nnz),
+                "costs": {name: asdict(cost) for name, cost in costs.items()},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

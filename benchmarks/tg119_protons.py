@@ -22,10 +22,8 @@ import numpy as np
 from measure import Cost, measure
 from scipy.sparse import csc_array
 
-from dosegrad import compute_influence, load_machine, optimise, read_patient, steer
-from dosegrad.geometry.grid import Grid
+from dosegrad import Beams, Grid, compute_influence, load_machine, optimise, read_patient, steer
 from dosegrad.influence.matrix import Influence
-from dosegrad.patient.structures import resolve_overlaps
 
 HERE = Path(__file__).parent
 
@@ -34,7 +32,10 @@ def run_peer(patient_file: Path, folder: Path) -> dict:
     """Figures of the peer, run in a process of its own."""
     done = subprocess.run(
         [sys.executable, "peer_pyradplan.py", str(patient_file), str(folder)],
-        cwd=HERE, capture_output=True, text=True, check=True,
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     figures = json.loads(done.stdout.strip().splitlines()[-1])
     figures["costs"] = {name: Cost(**cost) for name, cost in figures["costs"].items()}
@@ -63,6 +64,12 @@ def rows_by_structure(dose: np.ndarray, masks: dict[str, np.ndarray]) -> dict[st
     return {name: dose.reshape(-1)[mask] for name, mask in masks.items()}
 
 
+def stand_in_beams(beams: Beams, n_columns: int) -> Beams:
+    """As many columns as a foreign matrix has; the optimiser only counts them."""
+    columns = np.resize(beams.columns, n_columns)
+    return Beams(beams.machine, beams.fields, columns[np.argsort(columns["beam"], kind="stable")])
+
+
 def main() -> None:
     """Run both, print the table."""
     data = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ["DOSEGRAD_DATA"])
@@ -80,7 +87,7 @@ def main() -> None:
     goal = objective_value(rows_by_structure(peer_dose, peer_masks))
 
     patient = read_patient(patient_file)
-    machine = load_machine(data / "machines/protons_Generic.mat")
+    machine = load_machine(data / "machines/protons_Generic.mat", gaussians="single")
     fields = {"target": "OuterTarget", "gantry": [90, 270], "spot_spacing": 5.0}
     beams, steer_first, steer_cost = twice(lambda: steer(patient, machine, **fields))
     influence, influence_first, influence_cost = twice(
@@ -90,31 +97,44 @@ def main() -> None:
         lambda: optimise(influence, patient.objectives, fractions=30, stop_below=goal)
     )
     ours_on_peer = Influence(
-        patient, _beams_of_width(beams, peer_matrix.shape[1]), _peer_grid(patient),
-        np.arange(peer_matrix.shape[0]), peer_matrix,
+        patient,
+        stand_in_beams(beams, peer_matrix.shape[1]),
+        Grid(tuple(peer_plan["shape"]), tuple(peer_plan["spacing"]), tuple(peer_plan["origin"])),
+        np.arange(peer_matrix.shape[0]),
+        peer_matrix,
     )
     same, same_first, same_cost = twice(
         lambda: optimise(ours_on_peer, patient.objectives, fractions=30, stop_below=goal)
     )
 
-    print(f"columns {beams.n_columns} (peer {peer['columns']}), non-zeros "
-          f"{influence.matrix.nnz} (peer {peer['nnz']}, ratio "
-          f"{influence.matrix.nnz / peer['nnz']:.3f})")
-    print(f"objective: peer {goal:.2f}; ours {plan.objective:.2f}, on the peer's matrix "
-          f"{same.objective:.2f}")
-    print(f"{'stage':28}{'CPU s':>9}{'first':>9}{'wall s':>9}{'growth MB':>11}"
-          f"{'peer CPU s':>12}{'ratio':>8}")
+    print(
+        f"columns {beams.n_columns} (peer {peer['columns']}), non-zeros "
+        f"{influence.matrix.nnz} (peer {peer['nnz']}, ratio "
+        f"{influence.matrix.nnz / peer['nnz']:.3f})"
+    )
+    print(
+        f"objective: peer {goal:.2f}; ours {plan.objective:.2f}, on the peer's matrix "
+        f"{same.objective:.2f}"
+    )
+    print(
+        f"{'stage':28}{'CPU s':>9}{'first':>9}{'wall s':>9}{'growth MB':>11}"
+        f"{'peer CPU s':>12}{'ratio':>8}"
+    )
     for stage, first, ours, theirs in (
         ("steering", steer_first, steer_cost, peer["costs"]["steering"]),
         ("influence", influence_first, influence_cost, peer["costs"]["influence"]),
         ("optimisation, own matrix", plan_first, plan_cost, peer["costs"]["optimisation"]),
         ("optimisation, peer's matrix", same_first, same_cost, peer["costs"]["optimisation"]),
     ):
-        print(f"{stage:28}{ours.cpu_s:9.2f}{first.cpu_s:9.2f}{ours.wall_s:9.2f}"
-              f"{ours.growth_mb:11.0f}{theirs.cpu_s:12.2f}{theirs.cpu_s / ours.cpu_s:8.1f}")
+        print(
+            f"{stage:28}{ours.cpu_s:9.2f}{first.cpu_s:9.2f}{ours.wall_s:9.2f}"
+            f"{ours.growth_mb:11.0f}{theirs.cpu_s:12.2f}{theirs.cpu_s / ours.cpu_s:8.1f}"
+        )
     matrix_mb = (influence.matrix.data.nbytes + influence.matrix.indices.nbytes) / 1e6
-    print(f"influence memory: first call grew by {influence_first.growth_mb:.0f} MB for a matrix "
-          f"of {matrix_mb:.0f} MB (ratio {influence_first.growth_mb / matrix_mb:.2f})")
+    print(
+        f"influence memory: first call grew by {influence_first.growth_mb:.0f} MB for a matrix "
+        f"of {matrix_mb:.0f} MB (ratio {influence_first.growth_mb / matrix_mb:.2f})"
+    )
 
 
 if __name__ == "__main__":
