@@ -16,7 +16,7 @@ from dosegrad.arrays import Weights, readonly
 from dosegrad.beams.beam import Beams
 from dosegrad.beams.spots import spots_to_beams
 from dosegrad.dose import Dose
-from dosegrad.engines.protocols import ForwardEngine, InfluenceEngine
+from dosegrad.engines.protocols import ChoosesGrid, ForwardEngine, InfluenceEngine
 from dosegrad.errors import BeamError, CapabilityError, PlanError
 from dosegrad.geometry.grid import Grid, Triple
 from dosegrad.influence.build import (
@@ -200,7 +200,8 @@ def compute_dose(
     engine
         A name, or an engine with settings; by default the pencil beam.
     grid
-        Dose grid; by default that of the plan's dose if it has one, else the patient's.
+        Dose grid; by default that of the plan's dose if it has one, else the engine's choice if
+        it makes one, else the patient's.
     dose_spacing
         Spacing (z, y, x) of the dose grid, mm, over the box of the CT, instead of ``grid``.
 
@@ -224,8 +225,11 @@ def compute_dose(
                 f"{beam.position}, but this one lies {patient.ct.position}. Steer the beams for "
                 "this patient."
             )
-    if grid is None and dose_spacing is None and plan.dose is not None:
-        grid = plan.dose.grid
+    if grid is None and dose_spacing is None:
+        if plan.dose is not None:
+            grid = plan.dose.grid
+        elif isinstance(chosen, ChoosesGrid):
+            grid = chosen.dose_grid(patient)
     dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
     voxels = choose_voxels(patient, dose_grid, "body")
     medium: Any = prepare_medium(patient, dose_grid, chosen)  # the kind that the engine wants

@@ -15,6 +15,7 @@ __all__ = ["ENGINES", "MACHINE_READERS", "PLAN_WRITERS", "load_object"]
 #: Engine name -> "module:attribute" of its settings class.
 ENGINES: Final[dict[str, str]] = {
     "pencil-beam": "dosegrad.engines.pencil_beam.engine:PencilBeam",
+    "yoda": "dosegrad.engines.yoda.engine:Yoda",
 }
 
 #: File ending -> reader of a machine file.

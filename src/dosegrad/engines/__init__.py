@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from dosegrad.engines.pencil_beam.engine import PencilBeam
+    from dosegrad.engines.yoda.engine import Yoda
 
-__all__ = ["PencilBeam"]
+__all__ = ["PencilBeam", "Yoda"]
 
-_PLACES: Final[dict[str, str]] = {"PencilBeam": "dosegrad.engines.pencil_beam.engine"}
+_PLACES: Final[dict[str, str]] = {
+    "PencilBeam": "dosegrad.engines.pencil_beam.engine",
+    "Yoda": "dosegrad.engines.yoda.engine",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,9 +13,9 @@ from dosegrad.beams.beam import Beams
 from dosegrad.geometry.grid import Grid
 from dosegrad.machine.particle import ParticleMachine
 from dosegrad.patient.medium import Medium
-from dosegrad.patient.patient import OutsideBody
+from dosegrad.patient.patient import OutsideBody, Patient
 
-__all__ = ["BeamColumns", "ForwardEngine", "InfluenceEngine", "SeesWater", "Stopping"]
+__all__ = ["BeamColumns", "ChoosesGrid", "ForwardEngine", "InfluenceEngine", "SeesWater", "Stopping"]
 
 
 class BeamColumns(Protocol):
@@ -89,4 +89,13 @@ class ForwardEngine(Protocol):
 
     def forward(self, medium: Medium, beams: Beams, weights: Weights, voxels: IntArray) -> Array:
         """Dose (n_voxels,), Gy, of ``weights`` (n_columns,) on ``voxels``."""
+        ...
+
+
+@runtime_checkable
+class ChoosesGrid(Protocol):
+    """A forward engine that scores on a grid of its own choice where none is given."""
+
+    def dose_grid(self, patient: Patient) -> Grid:
+        """The grid that suits the engine for this patient."""
         ...
