@@ -26,6 +26,7 @@ __all__ = [
     "Element",
     "Material",
     "material",
+    "with_element_i_values",
 ]
 
 
@@ -129,6 +130,30 @@ class Material:
     def _bragg_i_value(self) -> float:
         logs = sum(w * e.charge / e.mass * log(e.i_value) for e, w in self.composition)
         return exp(logs / self.z_over_a)
+
+
+# Mean excitation energies of the pure elements, eV [ICRU49]_.
+_PURE_I_VALUES: Final = {
+    "H": 19.2, "C": 81.0, "N": 82.0, "O": 95.0, "F": 115.0, "Na": 149.0, "Mg": 156.0, "Al": 166.0,
+    "P": 173.0, "S": 180.0, "Cl": 174.0, "Ar": 188.0, "K": 190.0, "Ca": 191.0, "Ti": 233.0,
+}  # fmt: skip
+
+
+def with_element_i_values(material: Material) -> Material:
+    """``material`` with the mean excitation energies of pure elements, by Bragg additivity.
+
+    Geant4 and MCsquare take mixtures so; the stopping power of tissues is some 1 % higher than with
+    the values of elements in compounds.
+
+    Examples
+    --------
+    >>> round(with_element_i_values(MATERIALS["schneider-18"]).i_value, 1)
+    93.2
+    """
+    logs = sum(w * e.charge / e.mass * log(_PURE_I_VALUES[e.symbol]) for e, w in material.composition)
+    return Material(
+        material.name, material.density, dict(material.fractions), exp(logs / material.z_over_a)
+    )
 
 
 _SCHNEIDER_SYMBOLS = ("H", "C", "N", "O", "Mg", "P", "S", "Cl", "Ar", "Ca", "Na", "K", "Ti")

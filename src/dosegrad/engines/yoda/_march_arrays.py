@@ -11,7 +11,7 @@ from dosegrad.arrays import Array
 
 __all__ = [
     "A21", "B1", "B2", "FACE_DIFFUSION", "FACE_DRIFT", "FEWEST", "GAMMA", "OPERATOR", "ROWS",
-    "Families", "Layers", "Media", "Record",
+    "Families", "Layers", "Media", "Record", "Slowing",
 ]  # fmt: skip
 
 #: Three-stage, stiffly accurate SDIRK of order 3 [Alexander1977]_: diagonal, and the weights.
@@ -111,3 +111,18 @@ class Record(NamedTuple):
     let: Array
     number: Array
     depth: Array
+
+
+class Slowing(NamedTuple):
+    """What the mean proton meets along paths.
+
+    ``depth`` (paths, steps + 1): water-equivalent depth at the edges, mm; ``mass`` (entries,):
+    mass depth of each entry of the layers along the scattered path, g/cm2; ``excess`` (paths,
+    steps): probability of nuclear absorption beyond that in as much water; ``scattering`` (paths,
+    steps): mass depth of water that scatters as much, g/cm2.
+    """
+
+    depth: Array
+    mass: Array
+    excess: Array
+    scattering: Array

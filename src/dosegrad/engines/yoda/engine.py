@@ -20,12 +20,14 @@ from dosegrad.engines.yoda.materials import MaterialTables, material_tables
 from dosegrad.engines.yoda.paths import TracedPaths, media_of, step_length, trace_beamlets
 from dosegrad.engines.yoda.range_march import PreparedMarch, RangeMarch
 from dosegrad.engines.yoda.scoring import DepthProfile, make_profiles, score, voxels_of
+from dosegrad.engines.yoda.slowing import slow_down
 from dosegrad.engines.yoda.splitting import Splitting, split_on_lattice
 from dosegrad.errors import SettingsError, unknown_name
 from dosegrad.geometry.grid import Grid
 from dosegrad.machine.particle import ParticleMachine
 from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import OutsideBody, Patient
+from dosegrad.physics.materials import WATER, with_element_i_values
 from dosegrad.physics.scattering import ScatteringModel
 from dosegrad.physics.stopping import WATER_I_VALUE, range_in_water
 from dosegrad.progress import report
@@ -49,6 +51,7 @@ class Yoda:
     water_i_value: float = WATER_I_VALUE
     scattering: ScatteringModel = "differential-moliere"
     splitting: Splitting | None = None
+    tissue_i_values: Literal["compounds", "elements"] = "compounds"
     outside_body: OutsideBody = "air"
 
     def dose_grid(self, patient: Patient) -> Grid:
@@ -60,6 +63,8 @@ class Yoda:
         """Dose (n_voxels,), Gy, of ``weights`` (n_columns,), 10^6 particles, without a matrix."""
         total = np.zeros(medium.grid.n_voxels)
         materials, scene = media_of(medium)
+        if self.tissue_i_values == "elements":
+            materials = tuple(m if m is WATER else with_element_i_values(m) for m in materials)
         tables = material_tables(
             materials,
             nuclear=self.nuclear,
@@ -89,7 +94,8 @@ class Yoda:
             scene, grid, spots, beamlets, step=step, longest_range=longest,
             n_materials=len(tables.materials),
         )
-        record = march.solve(paths.layers, tables)
+        slowing = slow_down(paths.layers, tables, spots.energies, scattering=self.scattering, water_i_value=self.water_i_value)
+        record = march.solve(paths.layers._replace(mass=slowing.mass), tables)
         deposit = record.lost[:, 1:] - record.absorbed[:, 1:]
         depth = DepthProfile(step, deposit, paths.mass, record.let[:, 1:])
         # one profile per path and initial moments
