@@ -27,6 +27,7 @@ _PLACES: Final[dict[str, str]] = {
     "compute_influence": "dosegrad.influence.build",
     "dvh": "dosegrad.evaluation.dose_volume",
     "evaluate": "dosegrad.evaluation.clinical_goals",
+    "gamma": "dosegrad.evaluation.gamma_index",
     "load_machine": "dosegrad.machine.library",
     "load_plan": "dosegrad.io.archive",
     "optimise": "dosegrad.optimisation.optimise",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from dosegrad.errors import DosegradError
     from dosegrad.evaluation.clinical_goals import evaluate
     from dosegrad.evaluation.dose_volume import dvh
+    from dosegrad.evaluation.gamma_index import gamma
     from dosegrad.geometry.grid import Grid
     from dosegrad.influence.build import compute_influence
     from dosegrad.influence.matrix import Influence
@@ -80,6 +82,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "dvh",
     "engines",
     "evaluate",
+    "gamma",
     "load_machine",
     "load_plan",
     "objectives",
