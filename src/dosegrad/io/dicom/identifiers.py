@@ -6,10 +6,13 @@ import hashlib
 import uuid
 from typing import Final
 
-__all__ = ["MARKER", "make_uid"]
+__all__ = ["MARKER", "OUTLINED", "make_uid"]
 
 #: File that :func:`dosegrad.write_dicom` puts beside the study and finds when it replaces one.
 MARKER: Final = "dosegrad-study.json"
+
+#: ROIGenerationDescription of structures whose contours run along voxel faces of the CT.
+OUTLINED: Final = "dosegrad: voxels of the CT, outlined along their faces"
 
 #: Root of UIDs that are UUIDs (PS3.5 B.2).
 _ROOT: Final = "2.25."

@@ -14,6 +14,7 @@ from dosegrad.errors import FileFormatError, PatientError
 from dosegrad.io.dicom.attributes import integer, items, text
 from dosegrad.io.dicom.contour_data import RoiContours, read_contours
 from dosegrad.io.dicom.folder import STRUCTURE_SET
+from dosegrad.io.dicom.identifiers import OUTLINED
 from dosegrad.io.dicom.limits import MAX_CONTOUR_POINTS, MAX_ROIS
 from dosegrad.io.dicom.naming import role_of, unique_name
 from dosegrad.io.dicom.stream import read_data_set, reading
@@ -42,13 +43,15 @@ class References:
 class StructureSet:
     """Structures by name, what they refer to, and what was left out or guessed.
 
-    ``instance`` is the SOPInstanceUID by which plans refer to the set.
+    ``instance`` is the SOPInstanceUID by which plans refer to the set; ``outlined`` are names of
+    structures that were outlined along voxel faces of the CT, by :func:`dosegrad.write_dicom`.
     """
 
     structures: Mapping[str, Structure]
     references: References
     warnings: tuple[str, ...]
     instance: str = ""
+    outlined: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"StructureSet({', '.join(self.structures)})"
@@ -64,6 +67,7 @@ class _Roi:
     guessed: bool
     colour: tuple[float, float, float] | None
     contours: RoiContours
+    outlined: bool
 
 
 def read_structures(
@@ -106,7 +110,13 @@ def read_structures(
             f"{path.name}: no structure has a closed contour, so there is no geometry to read "
             f"({len(rois)} structures by name). Export the structure set with its contours."
         )
-    return StructureSet(MappingProxyType(structures), references, tuple(notes), instance)
+    return StructureSet(
+        MappingProxyType(structures),
+        references,
+        tuple(notes),
+        instance,
+        frozenset(roi.name for roi in rois if roi.outlined),
+    )
 
 
 def _read_rois(data_set: Any, path: Path) -> list[_Roi]:
@@ -121,6 +131,11 @@ def _read_rois(data_set: Any, path: Path) -> list[_Roi]:
     }
     by_number = {integer(r, "ReferencedROINumber", path): r for r in drawn}
     names = {integer(r, "ROINumber", path): text(r, "ROIName") for r in listed}
+    outlined = {
+        integer(r, "ROINumber", path)
+        for r in listed
+        if text(r, "ROIGenerationDescription") == OUTLINED
+    }
     if len(by_number) < len(drawn) or len(names) < len(listed):
         raise FileFormatError(
             f"{path.name}: two structures have the same number, so contours cannot be told apart; "
@@ -141,7 +156,9 @@ def _read_rois(data_set: Any, path: Path) -> list[_Roi]:
                 "contours or split the set."
             )
         role, guessed = role_of(name, types.get(number, ""))
-        rois.append(_Roi(number, name, role, guessed, _colour(drawing), contours))
+        rois.append(
+            _Roi(number, name, role, guessed, _colour(drawing), contours, number in outlined)
+        )
     return rois
 
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from dosegrad.dose import Dose
 from dosegrad.errors import FileFormatError
+from dosegrad.geometry.grid import Grid
 from dosegrad.io.dicom.choosing import PlanFile, choose_doses, choose_plan, in_frame
 from dosegrad.io.dicom.ct import CTSeries, choose_series, read_slices
 from dosegrad.io.dicom.doses import read_dose
@@ -19,8 +22,9 @@ from dosegrad.io.dicom.photon_plans import PhotonPlan, read_photon_plan
 from dosegrad.io.dicom.structures import StructureSet, read_structures
 from dosegrad.machine.particle import ParticleMachine
 from dosegrad.patient.calibration import Calibration, CalibrationLike
-from dosegrad.patient.contours import Direction
+from dosegrad.patient.contours import ContourShape, Direction
 from dosegrad.patient.patient import Patient
+from dosegrad.patient.structures import MaskShape, Structure
 from dosegrad.plan import Plan
 
 __all__ = ["Study", "read_dicom"]
@@ -214,4 +218,31 @@ def _with_ct(path: Path, ct: CTSeries) -> tuple[StructureSet, list[str]]:
         *found.warnings,
         *check_inside(found, grid, path.name),
     ]
-    return found, notes
+    structures = {
+        name: _as_voxels(structure, grid) if name in found.outlined else structure
+        for name, structure in found.structures.items()
+    }
+    return replace(found, structures=structures), notes
+
+
+def _as_voxels(structure: Structure, grid: Grid) -> Structure:
+    """The voxels that the contours were drawn around, if these lie on slices of the CT.
+
+    Contours say nothing of slices without any, and elsewhere short gaps are bridged; here such
+    slices are empty.
+    """
+    shape = structure.shape
+    if not isinstance(shape, ContourShape):
+        return structure
+    points = np.zeros((len(shape.planes), 3))
+    points[:, 2] = shape.heights
+    middles = points @ np.asarray(shape.direction).T
+    slices = grid.to_index(middles)[:, 0]
+    within = -0.5 < slices.min() and slices.max() < grid.shape[0] - 0.5
+    on_slices = np.abs(slices - np.rint(slices)).max() < 0.01
+    if not (within and on_slices) or shape.direction != grid.direction:
+        return structure
+    drawn = np.zeros(grid.shape[0], dtype=bool)
+    drawn[np.rint(slices).astype(np.int64)] = True
+    mask = structure.mask(grid) & drawn[:, None, None]
+    return replace(structure, shape=MaskShape(grid, mask))

@@ -12,7 +12,7 @@ import numpy as np
 from dosegrad.arrays import Points
 from dosegrad.errors import OutputError
 from dosegrad.io.dicom.folder import STRUCTURE_SET
-from dosegrad.io.dicom.identifiers import make_uid
+from dosegrad.io.dicom.identifiers import OUTLINED, make_uid
 from dosegrad.io.dicom.slices import CT_IMAGE
 from dosegrad.io.dicom.writing.data_sets import (
     Identity,
@@ -23,6 +23,7 @@ from dosegrad.io.dicom.writing.data_sets import (
 )
 from dosegrad.io.dicom.writing.images import Images
 from dosegrad.io.dicom.writing.outlines import planar_polygons
+from dosegrad.patient.contours import ContourShape
 from dosegrad.patient.patient import Patient
 from dosegrad.patient.structures import Structure
 
@@ -66,6 +67,8 @@ def write_structures(patient: Patient, images: Images, folder: Path, identity: I
         roi.ReferencedFrameOfReferenceUID = identity.frame_of_reference
         roi.ROIName = _checked_name(structure.name)
         roi.ROIGenerationAlgorithm = ""
+        if not isinstance(structure.shape, ContourShape):
+            roi.ROIGenerationDescription = OUTLINED
         rois.append(roi)
         contours.append(_contours(structure, number, polygons, images))
         observation = Dataset()

@@ -69,13 +69,12 @@ def write_dicom(
     >>> patient = dg.phantom("c-shape")
     >>> dg.write_dicom("a/new/folder", patient=patient)  # doctest: +SKIP
     """
-    if plan is not None and dose is None:
-        dose = plan.dose
     doses = dict(beam_doses or {})
     if plan is None and (dose is not None or doses):
         raise OutputError("a DICOM dose belongs to a plan; give plan= as well.")
     if plan is not None:
         _check(plan, patient, doses)
+        dose = plan.dose if dose is None else dose
     digest = ct_digest(patient.ct)
     identity = Identity(
         pseudonym=_pseudonym(patient),
