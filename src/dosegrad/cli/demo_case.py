@@ -45,10 +45,10 @@ def plan_demo() -> tuple[Patient, Plan, Report]:
         machine,
         target="PTV",
         gantry=_GANTRY,
-        spot_spacing=8.0,
+        spot_spacing=9.0,
         lattice="hexagonal",
-        layer_spacing=6.0,
-        margin=6.0,
+        layer_spacing=5.0,
+        margin=9.0,
     )
     influence = compute_influence(patient, beams)
     plan = optimise(
