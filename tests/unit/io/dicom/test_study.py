@@ -1,12 +1,15 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 import dosegrad
-from dosegrad.errors import FileFormatError
+from dosegrad.dose import Dose
+from dosegrad.errors import FileFormatError, MachineError
 from dosegrad.geometry.frames import PATIENT_POSITIONS
 from dosegrad.io.dicom.study import read_dicom
 
@@ -189,3 +192,168 @@ def test_no_name_of_a_person_comes_out(study, dicom, caplog):
     with pytest.raises(FileFormatError) as caught:
         read_dicom(folder)
     assert not any(dicom.SENTINEL in text for text in [*texts, str(caught.value)])
+
+
+# --- plans and doses
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Writes a study of one beam with its dose; returns its folder and patient, plan, dose."""
+    hu = np.zeros((4, 6, 8))
+    patient = dosegrad.Patient.from_arrays(
+        hu,
+        spacing=(3.0, 2.0, 1.5),
+        structures={"Body": np.ones(hu.shape, dtype=bool)},
+        roles={"Body": "external"},
+    )
+    machine = dosegrad.load_machine("generic-protons")
+    plan = dosegrad.Plan.from_spots(
+        machine,
+        **{"gantry": 0.0, "isocentre": (3.0, 2.0, 3.0), "x": 0.0, "y": [0.0, 5.0]},
+        energy=machine.energies[2],
+        weight=3.0,
+        fractions=10,
+    )
+    dose = Dose(patient.ct.grid, np.full(hu.shape, 20.0))
+
+    def write(name="study", **changes):
+        made = replace(plan, **changes)
+        dosegrad.write_dicom(tmp_path / name, patient=patient, plan=made, dose=dose)
+        return tmp_path / name
+
+    return write
+
+
+def edit(path, change):
+    data = dcmread(path)
+    change(data)
+    data.save_as(path)
+
+
+def test_a_dose_without_reference_to_a_plan_is_taken(planned):
+    folder = planned()
+    edit(folder / "RD.dcm", lambda d: delattr(d, "ReferencedRTPlanSequence"))
+    found = read_dicom(folder)
+    assert found.dose.array == pytest.approx(np.full((4, 6, 8), 20.0))
+    assert "RD.dcm: refers to no plan" in found.warnings
+
+
+def test_the_dose_of_another_plan_is_left_out(planned):
+    folder = planned()
+
+    def elsewhere(data):
+        data.ReferencedRTPlanSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+
+    edit(folder / "RD.dcm", elsewhere)
+    found = read_dicom(folder)
+    assert found.dose is None
+    assert "RD.dcm: refers to another plan, left out" in found.warnings
+
+
+def test_what_is_in_another_frame_is_left_out(planned):
+    folder = planned()
+    for name in ("RD.dcm", "RP.dcm"):
+        edit(folder / name, lambda d: setattr(d, "FrameOfReferenceUID", "1.2.3"))
+    found = read_dicom(folder)
+    assert (found.plan, found.dose) == (None, None)
+    assert sum("another frame of reference" in w for w in found.warnings) == 2
+
+
+def second_plan(planned, folder):
+    other = planned("other", weights=np.array([1.0, 2.0]))
+    (folder / "RP2.dcm").write_bytes((other / "RP.dcm").read_bytes())
+    return other
+
+
+def test_a_dose_tells_which_plan_is_meant(planned):
+    folder = planned()
+    second_plan(planned, folder)
+    found = read_dicom(folder, machine="generic-protons")
+    assert found.plan.weights == pytest.approx([3.0, 3.0])
+    assert "RP2.dcm: another plan, left out" in found.warnings
+    named = read_dicom(folder, machine="generic-protons", plan="RP2.dcm")
+    assert named.plan.weights == pytest.approx([1.0, 2.0])
+    assert named.dose is None
+
+
+def test_two_plans_without_a_dose_need_a_choice(planned):
+    folder = planned()
+    second_plan(planned, folder)
+    (folder / "RD.dcm").unlink()
+    with pytest.raises(FileFormatError, match=r"2 plans belong to the CT \(RP\.dcm, RP2\.dcm\)"):
+        read_dicom(folder)
+    with pytest.raises(FileFormatError, match=r"no plan in file gone\.dcm \(have: RP\.dcm"):
+        read_dicom(folder, plan="gone.dcm")
+
+
+def test_physical_and_effective_dose_are_never_mixed(planned):
+    folder = planned()
+    (folder / "RE.dcm").write_bytes((folder / "RD.dcm").read_bytes())
+    edit(folder / "RE.dcm", lambda d: setattr(d, "DoseType", "EFFECTIVE"))
+    with pytest.raises(FileFormatError, match=r"RD\.dcm \(dose\), RE\.dcm \(rbe_dose\)"):
+        read_dicom(folder)
+    assert read_dicom(folder, dose="RE.dcm").dose.quantity == "rbe_dose"
+
+
+def test_doses_of_all_beams_are_summed_with_a_note(planned):
+    folder = planned()
+
+    def of_beam(data):
+        beam, group = Dataset(), Dataset()
+        beam.ReferencedBeamNumber = group.ReferencedFractionGroupNumber = 1
+        group.ReferencedBeamSequence = [beam]
+        data.ReferencedRTPlanSequence[0].ReferencedFractionGroupSequence = [group]
+        data.DoseSummationType = "BEAM"
+
+    edit(folder / "RD.dcm", of_beam)
+    found = read_dicom(folder)
+    assert found.dose.array.max() == pytest.approx(20.0)
+    assert list(found.beam_doses) == [1]
+    assert "the dose of the course is the sum of 1 doses of beams" in found.warnings
+
+
+@pytest.mark.parametrize(("beam_dose", "warned"), [(20.0, True), (2.0, False)])
+def test_a_dose_that_seems_to_be_of_one_fraction_is_told(planned, beam_dose, warned):
+    folder = planned()
+
+    def state(data):
+        listed = data.FractionGroupSequence[0].ReferencedBeamSequence[0]
+        listed.BeamDose = beam_dose
+        listed.BeamDoseSpecificationPoint = [3.0, 2.0, 3.0]
+
+    edit(folder / "RP.dcm", state)
+    edit(folder / "RD.dcm", lambda d: setattr(d, "DoseSummationType", "FRACTION"))
+    found = read_dicom(folder)
+    assert found.dose.array.max() == pytest.approx(20.0)
+    assert any("seems to be the dose of a single fraction" in w for w in found.warnings) is warned
+
+
+def test_a_fraction_dose_without_dose_point_is_told(planned):
+    folder = planned()
+    edit(folder / "RD.dcm", lambda d: setattr(d, "DoseSummationType", "FRACTION"))
+    assert any("read as that of all 10 fractions" in w for w in read_dicom(folder).warnings)
+
+
+def test_the_plan_tells_which_structure_set_is_meant(planned):
+    folder = planned()
+    (folder / "RS2.dcm").write_bytes((folder / "RS.dcm").read_bytes())
+    edit(folder / "RS2.dcm", lambda d: setattr(d, "SOPInstanceUID", "1.2.3"))
+    found = read_dicom(folder)
+    assert list(found.patient.structures) == ["Body"]
+    assert "RS2.dcm: belongs to another CT or plan, left out" in found.warnings
+
+
+def test_a_plan_alone_is_a_study_without_patient(planned, tmp_path):
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "x").write_bytes((planned() / "RP.dcm").read_bytes())
+    found = read_dicom(tmp_path / "alone", machine="generic-protons")
+    assert (found.patient, found.dose) == (None, None)
+    assert found.plan.n_spots == 2
+    assert any("no CT in the folder" in w for w in found.warnings)
+
+
+def test_computing_a_plan_that_keeps_its_meterset_raises(planned):
+    study = read_dicom(planned())
+    with pytest.raises(MachineError, match="no machine says how many particles"):
+        dosegrad.compute_dose(study.patient, study.plan)
