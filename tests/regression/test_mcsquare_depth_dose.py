@@ -11,7 +11,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import erf
 
 from dosegrad.commissioning.generic_protons import two_gaussians
-from dosegrad.commissioning.proton_depth_dose import depth_dose
+from dosegrad.engines.yoda.water_depth_dose import depth_dose
 from dosegrad.engines.yoda.range_frame import WaterTables
 
 TABLES = WaterTables(78.0)

@@ -10,7 +10,7 @@ energy spread
     :math:`\sigma_E / E = 0.9\,\% (70\,\mathrm{MeV} / E)^{0.7}`, in the manner of cyclotron
     beamlines: 0.63 MeV at 70 MeV, 0.90 MeV at 230 MeV. A choice, not a measurement.
 depth dose, LET
-    :mod:`dosegrad.commissioning.proton_depth_dose`; water with a mean excitation energy of 75 eV.
+    :mod:`dosegrad.engines.yoda.water_depth_dose`; water with a mean excitation energy of 75 eV.
     LET is dose-averaged over primary and secondary protons, without heavier fragments.
 spot in air
     :math:`\sigma` = 6 mm at 70 MeV falling to 3 mm at 230 MeV at the isocentre, as
@@ -34,8 +34,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from dosegrad.arrays import Array
-from dosegrad.commissioning.proton_depth_dose import DepthDose, depth_dose
 from dosegrad.engines.yoda.range_frame import WaterTables
+from dosegrad.engines.yoda.water_depth_dose import DepthDose, depth_dose, two_gaussians
 from dosegrad.machine.archive import write_machine_archive
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
 from dosegrad.physics.fermi_eyges import spread
@@ -98,30 +98,6 @@ def depth_grid(energy: float, tables: WaterTables, std: float | None = None) -> 
     coarse = np.linspace(5.0, start, int(np.ceil((start - 5.0) / 1.5)) + 1)
     near = start + fine * np.arange(1, int(np.ceil((stop - start) / fine)) + 1)
     return np.concatenate([entrance, coarse, near])
-
-
-def two_gaussians(result: DepthDose) -> tuple[Array, Array]:
-    r"""Variances, mm2, and weights of core and halo on the intervals, (2, n) each.
-
-    The core has the variance of multiple scattering. Nuclear events add to the dose second and
-    fourth moments :math:`M_2 = \overline{\rho^2}/2`, :math:`M_4 = \overline{\rho^4}/8`; a
-    Gaussian of weight :math:`M_2^2/M_4` that adds the variance :math:`M_4/M_2` has both. Its weight
-    is lowered by 0.7 + 0.3 (z/R)^2, fitted to lateral profiles of MCsquare at 150 and 230 MeV.
-    """
-    core = 0.5 * (result.core_variance[1:] + result.core_variance[:-1])
-    total = result.deposit
-    second = np.sum([c.deposit * c.variance for c in result.secondaries], axis=0)
-    fourth = np.sum([c.deposit * c.fourth for c in result.secondaries], axis=0)
-    known = (total > 1e-6 * total.max()) & (second > 0) & (fourth > 0)
-    last = int(np.flatnonzero(known)[-1])
-    second, fourth, total = (np.where(known, v, v[last]) for v in (second, fourth, total))
-    middle = 0.5 * (result.edges[1:] + result.edges[:-1])
-    depth = np.minimum(middle / middle[int(result.dose.argmax())], 1.0)
-    weight = second**2 / (fourth * total) * (0.7 + 0.3 * depth**2)
-    weight[0], added = 0.0, fourth / second
-    added[0] = 0.0
-    weight = np.clip(weight, 0.0, 0.9)
-    return np.stack([core, core + added]), np.stack([1.0 - weight, weight])
 
 
 def build_energy(

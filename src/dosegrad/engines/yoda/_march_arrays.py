@@ -117,12 +117,14 @@ class Slowing(NamedTuple):
     """What the mean proton meets along paths.
 
     ``depth`` (paths, steps + 1): water-equivalent depth at the edges, mm; ``mass`` (entries,):
-    mass depth of each entry of the layers along the scattered path, g/cm2; ``excess`` (paths,
-    steps): probability of nuclear absorption beyond that in as much water; ``scattering`` (paths,
-    steps): mass depth of water that scatters as much, g/cm2.
+    mass depth of each entry of the layers along the scattered path, g/cm2; ``removal`` and
+    ``excess`` (paths, steps): probability of nuclear absorption, and how much of it is beyond
+    that in as much water; ``scattering`` (paths, steps): mass depth of water that scatters as
+    much, g/cm2.
     """
 
     depth: Array
     mass: Array
+    removal: Array
     excess: Array
     scattering: Array

@@ -324,7 +324,7 @@ def _march_path(
     families: Families,
     media: Media,
     layers: Layers,
-    longest: tuple[float, float],
+    longest: tuple[float, float, float],
     record: Record,
     path: int,
 ) -> None:
@@ -346,7 +346,7 @@ def _march_path(
         while entry < stop and layers.step[entry] == k:
             left = layers.mass[entry] * 10.0  # g/cm2 of water are mm times 10
             while left > 0.0 and depth < beyond:
-                limit = max(floor_, longest[1] * (full - depth))
+                limit = max(floor_, min(longest[1] * (full - depth), longest[2]))
                 piece = min(left, limit / ceil(limit / max(solved + limit - depth, 0.2 * limit)))
                 water, straggles, scatters = _collect(
                     families, media, family, layers.material[entry], piece, depth, sums
@@ -387,13 +387,13 @@ def march(
     families: Families,
     media: Media,
     layers: Layers,
-    longest: tuple[float, float],
+    longest: tuple[float, float, float],
     record: Record,
 ) -> None:
     """Take the spectra of all paths through their layers; fills ``record``.
 
-    ``longest``: of an implicit step, in widths of a group and in residual ranges, whichever is
-    more.
+    ``longest`` implicit step: in widths of a group, and far from the end in residual ranges and
+    in mm.
     """
     for path in prange(layers.family.size):
         _march_path(families, media, layers, longest, record, path)

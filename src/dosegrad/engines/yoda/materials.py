@@ -11,20 +11,27 @@ and per material the straggling relative to water's, :math:`(Z/A)_m / (Z/A)_w`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from dosegrad.arrays import Array, readonly
-from dosegrad.engines.yoda.nuclear_rates import mass_removal
 from dosegrad.physics.materials import WATER, Material
 from dosegrad.physics.scattering import ScatteringModel, mass_scattering_power
-from dosegrad.physics.stopping import energy_of_range, mass_stopping_power, range_in_water
+from dosegrad.physics.stopping import (
+    WATER_I_VALUE,
+    energy_of_range,
+    mass_stopping_power,
+    range_in_water,
+)
 
-__all__ = ["KAPPA", "REMOVAL", "SCATTERING", "MaterialTables", "material_tables"]
+__all__ = ["KAPPA", "REMOVAL", "SCATTERING", "MaterialTables", "Removal", "material_tables"]
+
+#: Probability per mass depth, cm2/g, that a proton of some energies, MeV, leaves the beam.
+Removal: TypeAlias = Callable[[Array, Material], Array]
 
 #: Position of the quantities in :attr:`MaterialTables.values`.
 KAPPA, REMOVAL, SCATTERING = 0, 1, 2
@@ -72,12 +79,12 @@ class MaterialTables:
 def material_tables(
     materials: Sequence[Material],
     *,
-    nuclear: bool,
-    water_i_value: float,
-    scattering: ScatteringModel,
+    removal: Removal | None,
+    water_i_value: float = WATER_I_VALUE,
+    scattering: ScatteringModel = "differential-moliere",
 ) -> MaterialTables:
-    """Tables of ``materials``, with or without nuclear absorption."""
-    rows = [_row(m, nuclear, water_i_value, scattering) for m in materials]
+    """Tables of ``materials``, whose nuclei take protons out of the beam as ``removal`` says."""
+    rows = [_row(m, removal, water_i_value, scattering) for m in materials]
     return MaterialTables(
         tuple(materials),
         np.stack(rows),
@@ -88,7 +95,10 @@ def material_tables(
 
 @lru_cache(maxsize=256)
 def _row(
-    material: Material, nuclear: bool, water_i_value: float, scattering: ScatteringModel
+    material: Material,
+    removal: Removal | None,
+    water_i_value: float,
+    scattering: ScatteringModel,
 ) -> Array:
     """Values (ranges, 3) of one material."""
     longest = float(range_in_water(_HIGHEST, water_i_value=water_i_value))
@@ -96,11 +106,11 @@ def _row(
     energies = np.maximum(energy_of_range(ranges, water_i_value=water_i_value), _LOWEST)
     water = mass_stopping_power(energies, water_i_value=water_i_value)
     kappa = mass_stopping_power(energies, material, water_i_value=water_i_value) / water
-    removal = mass_removal(energies, material) if nuclear else np.zeros_like(energies)
-    removal[0] = 0.0  # what has stopped stays
+    removed = np.zeros_like(energies) if removal is None else removal(energies, material)
+    removed[0] = 0.0  # what has stopped stays
     # The history term of the differential model cancels in the ratio.
     powers = [
         mass_scattering_power(energies, m, initial_energy=_HIGHEST, model=scattering)
         for m in (material, WATER)
     ]
-    return readonly(np.stack([kappa, removal, powers[0] / powers[1]], axis=1))
+    return readonly(np.stack([kappa, removed, powers[0] / powers[1]], axis=1))

@@ -54,10 +54,13 @@ class RangeMarch:
         Longest implicit step near the end of range, in widths of a group.
     range_per_step
         Longest implicit step far from it, as a share of the residual range.
+    longest
+        Of all implicit steps, mm of water.
     """
 
     groups_per_step: float = 0.8
     range_per_step: float = 0.06
+    longest: float = 8.0
 
     def prepare(
         self,
@@ -105,7 +108,8 @@ class PreparedMarch:
 
         record = empty_record(layers)
         media = Media(tables.values, tables.straggling, tables.step)
-        longest = (self.settings.groups_per_step, self.settings.range_per_step)
+        settings = self.settings
+        longest = (settings.groups_per_step, settings.range_per_step, settings.longest)
         march(self.families, media, layers, longest, record)
         return record
 

@@ -41,7 +41,7 @@ from dosegrad.physics.nuclear import (
 from dosegrad.physics.scattering import mass_scattering_power
 from dosegrad.units import CM_PER_MM
 
-__all__ = ["Component", "DepthDose", "depth_dose"]
+__all__ = ["Component", "DepthDose", "depth_dose", "two_gaussians"]
 
 _N_ELASTIC: Final = 12  # classes of momentum transfer
 _N_SHARES: Final = 24  # classes of energy share
@@ -173,6 +173,30 @@ def depth_dose(
         local=readonly(events * cascade.mean * LOCAL_SHARE + recoil),
         core_variance=core,
     )
+
+
+def two_gaussians(result: DepthDose) -> tuple[Array, Array]:
+    r"""Variances, mm2, and weights of core and halo on the intervals, (2, n) each.
+
+    The core has the variance of multiple scattering. Nuclear events add to the dose second and
+    fourth moments :math:`M_2 = \overline{\rho^2}/2`, :math:`M_4 = \overline{\rho^4}/8`; a
+    Gaussian of weight :math:`M_2^2/M_4` that adds the variance :math:`M_4/M_2` has both. Its weight
+    is lowered by 0.7 + 0.3 (z/R)^2, fitted to lateral profiles of MCsquare at 150 and 230 MeV.
+    """
+    core = 0.5 * (result.core_variance[1:] + result.core_variance[:-1])
+    total = result.deposit
+    second = np.sum([c.deposit * c.variance for c in result.secondaries], axis=0)
+    fourth = np.sum([c.deposit * c.fourth for c in result.secondaries], axis=0)
+    known = (total > 1e-6 * total.max()) & (second > 0) & (fourth > 0)
+    last = int(np.flatnonzero(known)[-1])
+    second, fourth, total = (np.where(known, v, v[last]) for v in (second, fourth, total))
+    middle = 0.5 * (result.edges[1:] + result.edges[:-1])
+    depth = np.minimum(middle / middle[int(result.dose.argmax())], 1.0)
+    weight = second**2 / (fourth * total) * (0.7 + 0.3 * depth**2)
+    weight[0], added = 0.0, fourth / second
+    added[0] = 0.0
+    weight = np.clip(weight, 0.0, 0.9)
+    return np.stack([core, core + added]), np.stack([1.0 - weight, weight])
 
 
 def _path_lengths(energy: float, edges: Array, tables: WaterTables) -> tuple[Array, Array]:

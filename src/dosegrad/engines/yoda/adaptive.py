@@ -1,0 +1,96 @@
+"""How many beamlets a spot needs, from the heterogeneity that it sees.
+
+Nineteen probes across each spot are traced and slowed down. What counts is how much the
+water-equivalent depth differs between them at one geometric depth, at the depth where it differs
+most before the beam ends: laterally homogeneous media need no splitting at all, since scattering
+keeps a Gaussian a Gaussian; the larger the steps in range, the narrower the beamlets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosegrad.arrays import Array
+from dosegrad.engines.yoda.beamlets import split_spots
+from dosegrad.engines.yoda.splitting import Splitting, split_on_lattice, split_on_rings
+from dosegrad.errors import SettingsError
+
+if TYPE_CHECKING:
+    from dosegrad.engines.yoda.transport import BeamTransport
+
+__all__ = ["Adaptive", "choose_schemes", "heterogeneity"]
+
+_BATCH: Final = 2000  # spots that are probed at once
+_ANGLES: Final = np.radians(np.arange(6) * 60.0 + 7.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """Lattices by the spread of water-equivalent depths across a spot.
+
+    Parameters
+    ----------
+    spreads
+        Standard deviations of the water-equivalent depth, mm, ascending.
+    pitches
+        Of the lattices from each of them on, in the spot's standard deviation; below the first
+        spots stay whole.
+
+    Raises
+    ------
+    SettingsError
+        If the two do not go together.
+    """
+
+    spreads: tuple[float, ...] = (0.05, 0.4, 1.5)
+    pitches: tuple[float, ...] = (0.7, 0.5, 1.0 / 3.0)
+
+    def __post_init__(self) -> None:
+        ascending = all(b > a for a, b in zip((0.0, *self.spreads), self.spreads, strict=False))
+        if len(self.spreads) != len(self.pitches) or not ascending:
+            raise SettingsError(
+                f"spreads {self.spreads} and pitches {self.pitches} do not go together; give as "
+                "many of both, the spreads positive and ascending."
+            )
+
+
+def choose_schemes(
+    settings: Adaptive, transport: BeamTransport, chosen: NDArray[np.intp]
+) -> list[Splitting]:
+    """Scheme of each of the ``chosen`` spots."""
+    whole = split_on_rings((1,))
+    schemes = [whole, *(split_on_lattice(pitch) for pitch in settings.pitches)]
+    level = np.searchsorted(settings.spreads, heterogeneity(transport, chosen), side="right")
+    return [schemes[int(i)] for i in level]
+
+
+def heterogeneity(transport: BeamTransport, chosen: NDArray[np.intp]) -> Array:
+    """Largest spread of water-equivalent depth across each of the ``chosen`` spots, mm, (n,)."""
+    probes = _probes()
+    found = []
+    for first in range(0, chosen.size, _BATCH):
+        part = chosen[first : first + _BATCH].tolist()
+        beamlets = split_spots(transport.spots, part, [probes] * len(part))
+        paths = transport.trace(beamlets)
+        depth = transport.slow_down(paths.layers).depth[paths.path]
+        depth = depth.reshape(len(part), probes.n_beamlets, -1)
+        weight = probes.weight[:, None]
+        mean = (weight * depth).sum(axis=1, keepdims=True)
+        spread = np.sqrt((weight * (depth - mean) ** 2).sum(axis=1))
+        full = np.array(transport.full_ranges)[transport.spots.quality[part]]
+        reached = mean[:, 0] < full[:, None]
+        found.append(np.where(reached, spread, 0.0).max(axis=1))
+    return np.concatenate(found)
+
+
+def _probes() -> Splitting:
+    """Nineteen lines: on the axis, and six each at 0.9, 1.8 and 2.7 standard deviations."""
+    radius = np.repeat([0.0, 0.9, 1.8, 2.7], (1, 6, 6, 6))
+    angle = np.concatenate([[0.0], _ANGLES, _ANGLES + np.radians(30.0), _ANGLES])
+    weight = np.repeat([0.2, 0.5 / 6, 0.25 / 6, 0.05 / 6], (1, 6, 6, 6))
+    x, y = radius * np.cos(angle), radius * np.sin(angle)
+    return Splitting(x, y, weight, np.full(x.size, 0.5))

@@ -1,0 +1,195 @@
+"""Transport of one beam: from spots of a beam to pencils that can be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosegrad.arrays import Array
+from dosegrad.engines.yoda._march_arrays import Layers, Record, Slowing
+from dosegrad.engines.yoda._scoring_arrays import Pencils, Profiles
+from dosegrad.engines.yoda._tracing_arrays import Scene
+from dosegrad.engines.yoda.beamlets import Beamlets, SpotAxes, split_spots
+from dosegrad.engines.yoda.fermi_eyges import lateral_moments
+from dosegrad.engines.yoda.materials import MaterialTables
+from dosegrad.engines.yoda.paths import TracedPaths, trace_beamlets
+from dosegrad.engines.yoda.scoring import DepthProfile, make_profiles
+from dosegrad.engines.yoda.secondaries import Secondaries, secondaries_along, water_secondaries
+from dosegrad.engines.yoda.slowing import slow_down
+from dosegrad.engines.yoda.splitting import Splitting
+from dosegrad.geometry.grid import Grid
+from dosegrad.physics.scattering import ScatteringModel
+from dosegrad.physics.stopping import range_in_water
+
+__all__ = ["BeamTransport", "Scored"]
+
+_BEYOND = 1.15  # of the longest range, behind which no path is traced
+
+
+class Scored(NamedTuple):
+    """Pencils with their profiles, and the spot that each belongs to."""
+
+    pencils: Pencils
+    profiles: Profiles
+    spot: NDArray[np.intp]
+
+
+class _Solved(NamedTuple):
+    """Paths of beamlets and what is left along them."""
+
+    paths: TracedPaths
+    record: Record
+    secondaries: Secondaries | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BeamTransport:
+    """Everything that transports the spots of one beam through one medium.
+
+    ``march`` turns layers and their slowing down into what beams leave along them.
+    """
+
+    grid: Grid
+    scene: Scene
+    tables: MaterialTables
+    spots: SpotAxes
+    step: float
+    march: Callable[[Layers, Slowing], Record]
+    nuclear: bool
+    scattering: ScatteringModel
+    water_i_value: float
+
+    @property
+    def full_ranges(self) -> tuple[float, ...]:
+        """Range in water of each beam quality, mm."""
+        i_value = self.water_i_value
+        return tuple(float(range_in_water(e, water_i_value=i_value)) for e in self.spots.energies)
+
+    def trace(self, beamlets: Beamlets) -> TracedPaths:
+        """What ``beamlets`` cross."""
+        return trace_beamlets(
+            *(self.scene, self.grid, self.spots, beamlets),
+            step=self.step,
+            longest_range=_BEYOND * max(self.full_ranges) + 5.0,
+            n_materials=len(self.tables.materials),
+        )
+
+    def slow_down(self, layers: Layers) -> Slowing:
+        """Slowing down of the mean proton along paths."""
+        return slow_down(
+            *(layers, self.tables, self.spots.energies),
+            scattering=self.scattering,
+            water_i_value=self.water_i_value,
+        )
+
+    def pencils(self, chosen: Sequence[int], schemes: Sequence[Splitting]) -> list[Scored]:
+        """Pencils of the ``chosen`` spots: their beamlets, and their halos where there are any."""
+        beamlets = split_spots(self.spots, chosen, schemes)
+        solved = self._solve(self.trace(beamlets))
+        scored = [self._cores(beamlets, solved)]
+        if solved.secondaries is not None:
+            scored.append(self._halos(beamlets, solved, solved.secondaries, chosen))
+        return scored
+
+    def _solve(self, paths: TracedPaths) -> _Solved:
+        slowing = self.slow_down(paths.layers)
+        layers = paths.layers._replace(mass=slowing.mass)
+        record = self.march(layers, slowing)
+        secondaries = self._secondaries(layers, slowing, record) if self.nuclear else None
+        return _Solved(paths, record, secondaries)
+
+    def _secondaries(self, layers: Layers, slowing: Slowing, record: Record) -> Secondaries:
+        shape = (layers.family.size, layers.n_steps)
+        out = Secondaries(*(np.zeros(shape) for _ in range(4)))
+        for family in np.unique(layers.family):
+            rows = np.flatnonzero(layers.family == family)
+            energy, std = self.spots.energies[family], self.spots.energy_stds[family]
+            table = water_secondaries(energy, std, self.water_i_value)
+            part = secondaries_along(table, slowing, rows, record.number[rows], self.step)
+            for name in ("core", "halo", "variance", "let"):
+                getattr(out, name)[rows] = getattr(part, name)
+        return out
+
+    def _cores(self, beamlets: Beamlets, solved: _Solved) -> Scored:
+        record, path = solved.record, solved.paths.path
+        deposit = (record.lost - record.absorbed)[:, 1:]
+        let = record.let[:, 1:]
+        if solved.secondaries is not None:
+            added = solved.secondaries.core[:, 1:]
+            total = deposit + added
+            weighted = deposit * let + added * solved.secondaries.let[:, 1:]
+            deposit, let = total, np.where(total > 0, weighted / np.where(total > 0, total, 1.0), 0)
+        key = np.column_stack([path, beamlets.moments.reshape(path.size, 6)]).round(12)
+        _, first, profile = np.unique(key, axis=0, return_index=True, return_inverse=True)
+        power = record.scattered[path[first], 1:] / self.step
+        return self._scored(
+            beamlets,
+            DepthProfile(self.step, deposit, solved.paths.mass, let),
+            path[first],
+            self._variances(beamlets.moments[first], power),
+            profile.reshape(-1),
+        )
+
+    def _halos(
+        self, beamlets: Beamlets, solved: _Solved, halo: Secondaries, chosen: Sequence[int]
+    ) -> Scored:
+        """One wide pencil for each spot, from the mean over its beamlets."""
+        spots, path = self.spots, solved.paths.path
+        number = np.searchsorted(np.asarray(chosen), beamlets.spot)
+
+        def mean(values: Array) -> Array:
+            out = np.zeros((len(chosen), values.shape[1]))
+            np.add.at(out, number, beamlets.weight[:, None] * values[path])
+            return out
+
+        mass = solved.paths.mass
+        dose = np.where(mass > 0, halo.halo[:, 1:] / np.where(mass > 0, mass, 1.0), 0.0)
+        mean_mass = mean(mass)
+        depth = DepthProfile(self.step, mean(dose) * mean_mass, mean_mass, mean(halo.let[:, 1:]))
+        power = mean(solved.record.scattered[:, 1:]) / self.step
+        variance = self._variances(spots.moments[chosen], power)
+        added = mean(halo.variance[:, 1:])
+        variance += np.concatenate([added[:, :1], added], axis=1)[:, None]
+        whole = Beamlets(
+            spot=np.asarray(chosen, dtype=np.intp),
+            start=spots.start[chosen],
+            frame=spots.frame[chosen],
+            weight=np.ones(len(chosen)),
+            moments=spots.moments[chosen],
+        )
+        every = np.arange(len(chosen))
+        return self._scored(whole, depth, every, variance, every)
+
+    def _variances(self, moments: Array, power: Array) -> Array:
+        """Variances across (n, 2, steps + 1) from moments (n, 2, 3) and scattering powers."""
+        length = np.full(power.shape, self.step)
+        axes = [lateral_moments(moments[:, a], length, power).variance for a in range(2)]
+        return np.stack(axes, axis=1)
+
+    def _scored(
+        self,
+        beamlets: Beamlets,
+        depth: DepthProfile,
+        path: NDArray[np.intp],
+        variance: Array,
+        profile: NDArray[np.intp],
+    ) -> Scored:
+        spacing = np.asarray(self.grid.spacing)
+        frame = (beamlets.frame @ np.asarray(self.grid.direction))[..., ::-1]
+        size = np.sqrt(((frame[0] * spacing) ** 2).sum(axis=-1))
+        pencils = Pencils(
+            origin=np.ascontiguousarray(self.grid.to_index(beamlets.start) * spacing),
+            axis=np.ascontiguousarray(frame[:, 0]),
+            across_x=np.ascontiguousarray(frame[:, 1]),
+            across_y=np.ascontiguousarray(frame[:, 2]),
+            weight=np.array(beamlets.weight),
+            profile=profile.astype(np.int32),
+        )
+        profiles = make_profiles(
+            depth, path, variance, width=float(size[0]), blur=size[1:] ** 2 / 12.0
+        )
+        return Scored(pencils, profiles, beamlets.spot)
