@@ -132,7 +132,7 @@ def _figures(
     if not cells:
         return
     table = ax.table(
-        cells, colLabels=list(_COLUMNS), loc="upper center", cellLoc="right",
+        cells, colLabels=list(_COLUMNS), loc="upper center", cellLoc="right", colLoc="right",
         colWidths=[0.4, 0.15, 0.15, 0.15, 0.15], edges="horizontal",
     )  # fmt: skip
     table.auto_set_font_size(False)
