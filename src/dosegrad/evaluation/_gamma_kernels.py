@@ -1,4 +1,4 @@
-"""Compiled search for the gamma index; the plain twin is ``_gamma_reference``.
+"""Compiled exact search for the gamma index; the plain twin is ``_gamma_reference``.
 
 Positions are fractional indices (z, y, x) on the evaluated grid, lengths are in units of the
 distance criterion and doses in Gy divided by each point's dose criterion. Every kernel writes one
@@ -15,8 +15,6 @@ it and ``c`` the difference of dose, extrapolated to the foot of the point, the 
 
 and the squared distance is that to the plane of the face plus ``c^2 / (1 + sum G^2 / a)``. If the
 foot lies outside, the minimum is on a face whose condition fails.
-
-The sampled search follows shells of growing radius (Wendling et al. 2007 [Wendling2007]_).
 """
 
 from __future__ import annotations
@@ -32,14 +30,9 @@ from dosegrad.compiled import kernel, parallel_kernel, prange
 
 Int64: TypeAlias = NDArray[np.int64]
 
-#: Samples this far outside the evaluated grid, in voxels, are rounding and count as on its face.
-ROUNDING = 1e-9
-
 # Points are dealt in blocks to lanes and lanes to threads, so that a slow region is shared.
 _LANES = 64
 _BLOCK = 32
-# Shells searched before the doses in reach are looked up to leave out whole octants.
-_FIRST_SHELLS = 3
 
 
 @kernel
@@ -257,11 +250,17 @@ def _exact(
         low, high = (lowest[at] - dose) * scale, (highest[at] - dose) * scale
         if math.isnan(low) or box > farthest:
             continue
+        at = (z * shape[1] + y) * shape[2] + x
+        if not seen and math.isinf(low):  # distance alone tells whether a dose is in reach
+            near = _cell(
+                np.inf, values, at, shape[1], shape[2], cell, steps, point, z, y, x, dose, 0.0
+            )  # fmt: skip
+            if near > farthest:
+                continue
         seen = True
         off = max(low, -high, 0.0)
         if box + off * off >= best:
             continue
-        at = (z * shape[1] + y) * shape[2] + x
         best = _cell(
             best, values, at, shape[1], shape[2], cell, steps, point, z, y, x, dose, scale
         )  # fmt: skip
@@ -293,159 +292,20 @@ def exact(
 
 @parallel_kernel
 def corner_doses(values: Array, shape: Int64, cell: Int64, lowest: Array, highest: Array) -> None:
-    """Lowest and highest dose at the corners of each cell; NaN if none has a dose."""
+    """Lowest and highest dose at a cell's corners; NaN if none has one, infinite if one has not."""
     ny, nx = shape[1] - cell[1], shape[2] - cell[2]
     for z in prange(shape[0] - cell[0]):
         for y in range(ny):
             for x in range(nx):
-                low, high = np.inf, -np.inf
+                low, high, missing = np.inf, -np.inf, 0
                 for i in range(z, z + cell[0] + 1):
                     for j in range(y, y + cell[1] + 1):
                         for k in range(x, x + cell[2] + 1):
                             value = values[(i * shape[1] + j) * shape[2] + k]
-                            if not math.isnan(value):
-                                low, high = min(low, value), max(high, value)
+                            missing += math.isnan(value)
+                            low, high = min(low, value), max(high, value)
+                if missing > 0:
+                    full = (1 + cell[0]) * (1 + cell[1]) * (1 + cell[2])
+                    low, high = (np.nan, np.nan) if missing == full else (-np.inf, np.inf)
                 at = (z * ny + y) * nx + x
-                lowest[at] = low if low <= high else np.nan
-                highest[at] = high if low <= high else np.nan
-
-
-@kernel
-def _trilinear(values: Array, shape: Int64, z: float, y: float, x: float) -> float:
-    """Dose at a position inside the grid; NaN where a dose that counts is missing."""
-    z = min(max(z, 0.0), shape[0] - 1.0)
-    y = min(max(y, 0.0), shape[1] - 1.0)
-    x = min(max(x, 0.0), shape[2] - 1.0)
-    i = min(int(z), max(shape[0] - 2, 0))
-    j = min(int(y), max(shape[1] - 2, 0))
-    k = min(int(x), max(shape[2] - 2, 0))
-    fz, fy, fx = z - i, y - j, x - k
-    jz = shape[1] * shape[2] if shape[0] > 1 else 0
-    jy = shape[2] if shape[1] > 1 else 0
-    jx = 1 if shape[2] > 1 else 0
-    at = (i * shape[1] + j) * shape[2] + k
-    a = values[at] + fx * (values[at + jx] - values[at])
-    b = values[at + jy] + fx * (values[at + jy + jx] - values[at + jy])
-    at += jz
-    c = values[at] + fx * (values[at + jx] - values[at])
-    d = values[at + jy] + fx * (values[at + jy + jx] - values[at + jy])
-    a += fy * (b - a)
-    c += fy * (d - c)
-    result = a + fz * (c - a)
-    if not math.isnan(result):
-        return float(result)
-    total = 0.0
-    at -= jz
-    for corner in range(8):
-        wz = fz if corner & 4 else 1.0 - fz
-        wy = fy if corner & 2 else 1.0 - fy
-        wx = fx if corner & 1 else 1.0 - fx
-        weight = wz * wy * wx
-        if weight > 0.0:
-            there = at + (jz if corner & 4 else 0) + (jy if corner & 2 else 0)
-            total += weight * values[there + (jx if corner & 1 else 0)]
-    return total
-
-
-@kernel
-def _octant_bound(
-    lowest: Array, highest: Array, shape: Int64, cell: Int64, point: Array, reach: Array,
-    octant: int, dose: float, scale: float,
-) -> float:  # fmt: skip
-    """Least squared difference of dose in an octant around a point; infinite if it has none."""
-    least = np.inf
-    nz, ny, nx = shape[0] - cell[0], shape[1] - cell[1], shape[2] - cell[2]
-    z0, z1 = _cells_in_reach(point[0], reach[0], octant & 4, nz)
-    y0, y1 = _cells_in_reach(point[1], reach[1], octant & 2, ny)
-    x0, x1 = _cells_in_reach(point[2], reach[2], octant & 1, nx)
-    for z in range(z0, z1 + 1):
-        for y in range(y0, y1 + 1):
-            for x in range(x0, x1 + 1):
-                at = (z * ny + y) * nx + x
-                low, high = (lowest[at] - dose) * scale, (highest[at] - dose) * scale
-                if not math.isnan(low):
-                    least = min(least, max(low, -high, 0.0))
-    return least * least
-
-
-@kernel
-def _cells_in_reach(position: float, reach: float, upwards: int, n: int) -> tuple[int, int]:
-    """First and last cell along an axis that a point reaches in one direction."""
-    if upwards:
-        first = min(math.floor(position), n - 1)
-        last = math.floor(position + reach - ROUNDING)
-    else:
-        first = math.floor(position - reach + ROUNDING)
-        last = math.floor(position - ROUNDING)
-    return max(first, 0), min(last, n - 1)
-
-
-@kernel
-def _shell_part(
-    values: Array, shape: Int64, point: Array, samples: Array, first: int, last: int, dose: float,
-    least: float,
-) -> float:  # fmt: skip
-    """Lower of ``least`` and the difference of dose at samples of a shell that have a dose."""
-    top_z, top_y, top_x = shape[0] - 1.0, shape[1] - 1.0, shape[2] - 1.0
-    for s in range(first, last):
-        z, y, x = point[0] + samples[s, 0], point[1] + samples[s, 1], point[2] + samples[s, 2]
-        outside = max(-z, -y, -x, z - top_z, y - top_y, x - top_x)
-        if outside <= ROUNDING:
-            difference = abs(_trilinear(values, shape, z, y, x) - dose)
-            least = min(least, difference)
-    return least
-
-
-@kernel
-def _sampled(
-    values: Array, lowest: Array, highest: Array, shape: Int64, steps: Array, cell: Int64,
-    samples: Array, starts: Int64, n_steps: int, limit: float, point: Array, beside: float,
-    dose: float, scale: float, reach: Array, bounds: Array,
-) -> float:  # fmt: skip
-    """Gamma of one point by search over shells of samples; ``reach``, ``bounds`` are scratch."""
-    bounds[:] = 0.0
-    best = np.inf
-    for shell in range(starts.shape[0]):
-        radius = (shell / n_steps) ** 2 + beside
-        if radius >= best or radius > limit * limit:
-            break
-        if shell == _FIRST_SHELLS:
-            for axis in range(3):
-                reach[axis] = min(math.sqrt(best), limit) / steps[axis]
-            for octant in range(8):
-                bounds[octant] = _octant_bound(
-                    lowest, highest, shape, cell, point, reach, octant, dose, scale
-                )  # fmt: skip
-        for octant in range(8):
-            if bounds[octant] + radius >= best:
-                continue
-            least = _shell_part(
-                values, shape, point, samples, starts[shell, octant], starts[shell, octant + 1],
-                dose, math.sqrt(best - radius) / scale,
-            )  # fmt: skip
-            off = least * scale
-            best = min(best, radius + off * off)
-    return math.sqrt(best)
-
-
-@parallel_kernel
-def sampled(
-    values: Array, lowest: Array, highest: Array, shape: Int64, steps: Array, cell: Int64,
-    samples: Array, starts: Int64, n_steps: int, limit: float,
-    points: Array, beside: Array, doses: Array, tolerances: Array, out: Array,
-) -> None:  # fmt: skip
-    """Gamma (n,) by search over samples of the evaluated grid, trilinear.
-
-    Rows ``starts[k, o]`` to ``starts[k, o + 1]`` of ``samples`` (m, 3) are the offsets in octant
-    ``o`` (bits z, y, x: 1 upwards) of the shell of radius ``k / n_steps``. ``points`` have
-    position 0 along axes with one voxel and lie a squared distance ``beside`` from the grid.
-    """
-    n = out.size
-    for lane in prange(_LANES):
-        reach, bounds = np.empty(3), np.empty(8)
-        for block in range(lane * _BLOCK, n, _LANES * _BLOCK):
-            for i in range(block, min(block + _BLOCK, n)):
-                out[i] = _sampled(
-                    values, lowest, highest, shape, steps, cell, samples, starts, n_steps, limit,
-                    points[i], beside[i], doses[i], 1.0 / tolerances[i], reach, bounds,
-                )  # fmt: skip
+                lowest[at], highest[at] = low, high

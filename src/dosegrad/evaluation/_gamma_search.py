@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,8 @@ from dosegrad.errors import SettingsError
 from dosegrad.geometry.grid import Grid
 
 __all__ = ["cells_by_distance", "search", "shells"]
+
+Int64: TypeAlias = NDArray[np.int64]
 
 #: Positions this close to a voxel centre, in voxels, are taken to be on it.
 _SAME_PLACE = 1e-9
@@ -33,33 +37,54 @@ def search(
     ``points`` (n, 3) are fractional indices on ``grid``. The search is exact if ``steps`` is
     None, else over that many shells per ``distance``, mm.
     """
-    from dosegrad.evaluation import _gamma_kernels as kernels
-
     shape = np.asarray(grid.shape, dtype=np.int64)
-    cell = (shape > 1).astype(np.int64)
     spacing = np.asarray(grid.spacing) / distance
     flat = np.where(np.isfinite(values), values, np.nan).ravel()
-    corners = np.empty((2, int(np.prod(shape - cell))))
-    kernels.corner_doses(flat, shape, cell, corners[0], corners[1])
     points = _settled(points)
-    out = np.empty(len(doses))
-    common = (flat, corners[0], corners[1], shape, spacing, cell)
     if steps is None:
-        offsets, bounds = cells_by_distance(points, shape, spacing, limit)
-        kernels.exact(*common, offsets, bounds, limit, points, doses, tolerances, out)
-        return out
-    samples, starts = shells(spacing, cell == 1, steps, limit)
-    beside = (((points * spacing) ** 2) * (cell == 0)).sum(axis=1)
-    inner = np.ascontiguousarray(points * cell)
-    kernels.sampled(
-        *common, samples, starts, steps, limit, inner, beside, doses, tolerances, out
+        return _exact(flat, shape, spacing, points, doses, tolerances, limit)
+    return _sampled(flat, shape, spacing, points, doses, tolerances, limit, steps)
+
+
+def _exact(
+    values: Array, shape: Int64, spacing: Array, points: Array, doses: Array, tolerances: Array,
+    limit: float,
+) -> Array:  # fmt: skip
+    from dosegrad.evaluation._gamma_kernels import corner_doses, exact
+
+    cell = (shape > 1).astype(np.int64)
+    low, high = np.empty((2, int(np.prod(shape - cell))))
+    corner_doses(values, shape, cell, low, high)
+    offsets, bounds = cells_by_distance(points, shape, spacing, limit)
+    out = np.empty(len(doses))
+    exact(
+        values, low, high, shape, spacing, cell, offsets, bounds, limit, points, doses, tolerances,
+        out,
     )  # fmt: skip
     return out
 
 
+def _sampled(
+    values: Array, shape: Int64, spacing: Array, points: Array, doses: Array, tolerances: Array,
+    limit: float, steps: int,
+) -> Array:  # fmt: skip
+    from dosegrad.evaluation._gamma_shell_kernels import sampled
+
+    searched = shape > 1
+    samples, starts = shells(spacing, searched, steps, limit)
+    beside = (((points * spacing) ** 2) * ~searched).sum(axis=1)
+    inner = np.ascontiguousarray(points * searched)
+    out = np.empty(len(doses))
+    sampled(
+        values, shape, spacing, samples, starts, steps, limit, inner, beside, doses, tolerances, out
+    )
+    # The first shell is the point itself, or its foot, which may lie beyond the limit.
+    return np.where(beside <= limit**2, out, np.inf)
+
+
 def cells_by_distance(
-    points: Array, shape: NDArray[np.int64], spacing: Array, limit: float
-) -> tuple[NDArray[np.int64], Array]:
+    points: Array, shape: Int64, spacing: Array, limit: float
+) -> tuple[Int64, Array]:
     """Cells (m, 3) relative to that of a point, and their least squared distance (m,), rising."""
     axes, parts = [], []
     for axis in range(3):
@@ -87,7 +112,7 @@ def cells_by_distance(
 
 def shells(
     spacing: Array, searched: NDArray[np.bool_], steps: int, limit: float
-) -> tuple[Array, NDArray[np.int64]]:
+) -> tuple[Array, Int64]:
     """Samples (m, 3), voxels, on shells ``1 / steps`` apart, and where shells and octants start.
 
     On a sphere they lie on circles around its pole, on a circle at equal angles, in both cases no
