@@ -25,6 +25,8 @@ __all__ = ["DoseProblem", "PlanProblem", "Term", "typical_steps"]
 #: and once the dose has settled.
 _IDLE_SHARE: Final = 0.3
 _SETTLED_IDLE_SHARE: Final = 0.8
+#: A weight may change by at most this many times the step of the most effective one.
+_LONGEST_STEP: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,7 +209,9 @@ def typical_steps(problem: DoseProblem, weights: Sequence[float] | Array) -> Arr
     .. math:: s_j = \Bigl(\sum_v h_v D_{vj}^2\Bigr)^{-1/2}
 
     with h the curvature that squared objectives have, half of it where they are one-sided. Columns
-    without curvature get the mean of the others.
+    without curvature get the mean of the others. No step is more than ten times the least: a spot
+    that only grazes the structures with objectives would otherwise take any weight, and dose
+    where nobody looks.
     """
     dose_map = problem.dose_map
     assert isinstance(dose_map, InfluenceDoseMap)
@@ -222,5 +226,6 @@ def typical_steps(problem: DoseProblem, weights: Sequence[float] | Array) -> Arr
         return np.full(diagonal.size, mean if mean > 0 else 1.0)
     steps = np.zeros(diagonal.size)
     steps[bent] = diagonal[bent] ** -0.5
+    steps[bent] = np.minimum(steps[bent], _LONGEST_STEP * steps[bent].min())
     steps[~bent] = steps[bent].mean()
     return steps
