@@ -43,22 +43,21 @@ def _trilinear(values: Array, shape: Int64, z: float, y: float, x: float) -> flo
     jy = shape[2] if shape[1] > 1 else 0
     jx = 1 if shape[2] > 1 else 0
     at = (i * shape[1] + j) * shape[2] + k
-    a = values[at] + fx * (values[at + jx] - values[at])
-    b = values[at + jy] + fx * (values[at + jy + jx] - values[at + jy])
+    gz, gy, gx = 1.0 - fz, 1.0 - fy, 1.0 - fx  # both ends exact, unlike a + f (b - a)
+    a = gx * values[at] + fx * values[at + jx]
+    b = gx * values[at + jy] + fx * values[at + jy + jx]
     at += jz
-    c = values[at] + fx * (values[at + jx] - values[at])
-    d = values[at + jy] + fx * (values[at + jy + jx] - values[at + jy])
-    a += fy * (b - a)
-    c += fy * (d - c)
-    result = a + fz * (c - a)
+    c = gx * values[at] + fx * values[at + jx]
+    d = gx * values[at + jy] + fx * values[at + jy + jx]
+    result = gz * (gy * a + fy * b) + fz * (gy * c + fy * d)
     if not math.isnan(result):
         return float(result)
     total = 0.0
     at -= jz
     for corner in range(8):
-        wz = fz if corner & 4 else 1.0 - fz
-        wy = fy if corner & 2 else 1.0 - fy
-        wx = fx if corner & 1 else 1.0 - fx
+        wz = fz if corner & 4 else gz
+        wy = fy if corner & 2 else gy
+        wx = fx if corner & 1 else gx
         weight = wz * wy * wx
         if weight > 0.0:
             there = at + (jz if corner & 4 else 0) + (jy if corner & 2 else 0)
