@@ -65,8 +65,9 @@ class Tables(NamedTuple):
     of spread (mm) and share. ``starts`` (n_energies + 1,): first knot of each energy;
     ``most_knots``: of any energy. ``buckets``: last knot of the energy, counted from its first,
     at or before the lower end of each bucket; those of energy e begin at ``bucket_starts[e]``
-    (n_energies + 1,). ``reach`` (m, 2): squared radius of the cut-off, mm2, and its slope at the
-    knots of an energy for one spot size, one table after another.
+    (n_energies + 1,); ``most_in_bucket``: of knots. ``reach`` (m, 2): squared radius of the
+    cut-off, mm2, and its slope at the knots of an energy for one spot size, one table after
+    another.
     """
 
     depths: NDArray[np.float64]
@@ -75,4 +76,5 @@ class Tables(NamedTuple):
     most_knots: int
     buckets: NDArray[np.int32]
     bucket_starts: NDArray[np.int64]
+    most_in_bucket: int
     reach: NDArray[np.float64]

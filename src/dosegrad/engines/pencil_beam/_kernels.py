@@ -24,7 +24,12 @@ HALF_PER_PI = 0.5 / np.pi
 
 Array1: TypeAlias = NDArray[np.float64]
 Array2: TypeAlias = NDArray[np.float64]
+Places1: TypeAlias = NDArray[np.int32]
 Places: TypeAlias = NDArray[np.int32]
+
+ONE = np.uint64(1)
+#: Voxels that have become too deep are dropped once every so many columns.
+_SIEVE_EVERY = 4
 
 
 @kernel
@@ -115,40 +120,72 @@ def _mix_reach(tables: Tables, rays: Rays, column: int, reach: Array2) -> None:
 
 
 @kernel
+def _knot_of(
+    depth: float, bucket: int, knot_depths: Array1, bucket_knots: Places1, most: int
+) -> np.uint64:
+    """Last knot at or before a depth, by its bucket, which holds at most ``most`` knots.
+
+    Unsigned, so that no look-up tests its sign.
+    """
+    last = np.uint64(knot_depths.size - 1)
+    knot = np.uint64(bucket_knots[np.uint64(min(bucket, bucket_knots.size - 1))])
+    knot += np.uint64(knot_depths[knot + ONE] <= depth)
+    if most > 1:
+        while knot < last and knot_depths[knot + ONE] <= depth:
+            knot += ONE
+    return knot
+
+
+@kernel
+def _count(
+    found: Array2,
+    places: Places,
+    left: int,
+    knot_depths: Array1,
+    bucket_knots: Places1,
+    most: int,
+    reach: Array2,
+) -> int:
+    """Number of the first ``left`` voxels that a column reaches."""
+    r2s, depths, buckets = found[0], found[1], places[1]
+    end = knot_depths[knot_depths.size - 1]
+    n = 0
+    for i in range(left):
+        knot = _knot_of(depths[i], buckets[i], knot_depths, bucket_knots, most)
+        behind = max(depths[i] - knot_depths[knot], 0.0)
+        n += (r2s[i] <= reach[knot, 0] + behind * reach[knot, 1]) & (depths[i] <= end)
+    return n
+
+
+@kernel
 def _pick(
     found: Array2,
     places: Places,
     left: int,
     knot_depths: Array1,
-    bucket_knots: NDArray[np.int32],
+    bucket_knots: Places1,
+    most: int,
     reach: Array2,
-    rows_in: NDArray[np.int32],
-    knots: NDArray[np.int32],
+    picked: Places,
     work: Array2,
 ) -> int:
     """Number of the first ``left`` voxels that a column reaches.
 
-    Unless ``rows_in`` is empty, their rows and knots are written too, and into ``work`` the
-    squared distances and mm behind the knots. Every voxel is written and only those in reach are
-    kept, so that nothing hangs on a branch that the processor cannot foresee. A bucket seldom
-    holds more than one knot.
+    Their rows and knots become the rows of ``picked``, their squared distances and mm behind the
+    knots the first of ``work``. Every voxel is written and only those in reach are kept, so that
+    nothing hangs on a branch that the processor cannot foresee.
     """
     r2s, depths, rows, buckets = found[0], found[1], places[0], places[1]
-    r2_in, behinds = work[0], work[1]
-    writes = rows_in.size > 0
-    last = knot_depths.size - 1
+    rows_in, knots, r2_in, behinds = picked[0], picked[1], work[0], work[1]
+    end = knot_depths[knot_depths.size - 1]
     n = 0
     for i in range(left):
         depth, r2 = depths[i], r2s[i]
-        knot = int(bucket_knots[buckets[i]])
-        knot += knot_depths[knot + 1] <= depth
-        while knot < last and knot_depths[knot + 1] <= depth:
-            knot += 1
+        knot = _knot_of(depth, buckets[i], knot_depths, bucket_knots, most)
         behind = max(depth - knot_depths[knot], 0.0)
-        if writes:
-            rows_in[n], knots[n] = rows[i], knot
-            r2_in[n], behinds[n] = r2, behind
-        n += r2 <= reach[knot, 0] + behind * reach[knot, 1]
+        rows_in[n], knots[n] = rows[i], knot
+        r2_in[n], behinds[n] = r2, behind
+        n += (r2 <= reach[knot, 0] + behind * reach[knot, 1]) & (depth <= end)
     return n
 
 
@@ -156,7 +193,7 @@ def _pick(
 def _next_column(
     rays: Rays,
     tables: Tables,
-    column: int,
+    number: int,
     found: Array2,
     places: Places,
     left: int,
@@ -164,13 +201,23 @@ def _next_column(
     picked: Places,
     work: Array2,
 ) -> tuple[int, int]:
-    """Numbers of voxels that this column and the ray's next ones may reach, and that it reaches."""
+    """Numbers of voxels that this column and the ray's next ones may reach, and that it reaches.
+
+    ``number`` is the place in ``rays.columns``. Which voxels they are is written unless
+    ``picked`` is empty.
+    """
+    column = rays.columns[number]
     energy = rays.energies[column]
     depths = tables.depths[tables.starts[energy] : tables.starts[energy + 1]]
-    left = _shallower(found, places, left, depths[depths.size - 1])
+    if number % _SIEVE_EVERY == 0:
+        left = _shallower(found, places, left, depths[depths.size - 1])
     _mix_reach(tables, rays, column, reach)
     buckets = tables.buckets[tables.bucket_starts[energy] : tables.bucket_starts[energy + 1]]
-    n = _pick(found, places, left, depths, buckets, reach, picked[0], picked[1], work)
+    most = tables.most_in_bucket
+    if picked.shape[1] > 0:
+        n = _pick(found, places, left, depths, buckets, most, reach, picked, work)
+    else:
+        n = _count(found, places, left, depths, buckets, most, reach)
     return left, n
 
 
@@ -181,7 +228,7 @@ def _add_gaussian(
     """Add one Gaussian, up to 2 pi, to the last row of ``work``."""
     r2, behinds, sum_, spreads, shares = work[0], work[1], work[2], work[3], work[4]
     for n in range(knots.size):
-        knot, behind = knots[n], behinds[n]
+        knot, behind = np.uint64(knots[n]), behinds[n]
         sigma = values[knot, at] + behind * values[knot, at + 1]
         spreads[n] = variance + sigma * sigma
         shares[n] = values[knot, at + 2] + behind * values[knot, at + 3]
@@ -204,7 +251,8 @@ def _doses(
     for k in range((values.shape[1] - FIRST_GAUSSIAN) >> 2):
         _add_gaussian(values, FIRST_GAUSSIAN + 4 * k, knots, variance, work)
     for n in range(knots.size):
-        doses[n] = values[knots[n], 0] + behinds[n] * values[knots[n], 1]
+        knot = np.uint64(knots[n])
+        doses[n] = values[knot, 0] + behinds[n] * values[knot, 1]
     for n in range(knots.size):
         doses[n] *= sum_[n] * (factor * HALF_PER_PI)
     result: Array1 = doses[: knots.size]
@@ -224,7 +272,7 @@ def count_entries(
         left = _near(scene, rays, ray, found, places)
         for i in range(rays.offsets[ray], rays.offsets[ray + 1]):
             column = rays.columns[i]
-            left, n = _next_column(rays, tables, column, found, places, left, reach, picked, work)
+            left, n = _next_column(rays, tables, i, found, places, left, reach, picked, work)
             counts[column] = n
 
 
@@ -254,7 +302,7 @@ def fill_entries(
         left = _near(scene, rays, ray, found, places)
         for i in range(rays.offsets[ray], rays.offsets[ray + 1]):
             column = rays.columns[i]
-            left, n = _next_column(rays, tables, column, found, places, left, reach, picked, work)
+            left, n = _next_column(rays, tables, i, found, places, left, reach, picked, work)
             energy, at = rays.energies[column], heads[column]
             values = tables.values[tables.starts[energy] : tables.starts[energy + 1]]
             knots = picked[1, :n]
@@ -307,9 +355,7 @@ def add_dose(
                 column = rays.columns[i]
                 if weights[column] == 0.0 or left == 0:
                     continue
-                left, n = _next_column(
-                    rays, tables, column, found, places, left, reach, picked, work
-                )
+                left, n = _next_column(rays, tables, i, found, places, left, reach, picked, work)
                 energy = rays.energies[column]
                 values = tables.values[tables.starts[energy] : tables.starts[energy + 1]]
                 weight, variance = weights[column], rays.variances[column]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,61 +58,75 @@ def build_tables(
     cutoff
         Share of the lateral integral inside the reach.
     """
-    starts = np.concatenate([[0], np.cumsum([d.depths.size for d in data])]).astype(np.int64)
-    lattice, buckets, bucket_starts = _buckets([_table_depths(d) for d in data])
-    reach, columns = _reach(data, energies, variances, cutoff)
+    sizes = [d.depths.size for d in data]
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    depths = np.concatenate([d.depths for d in data])
+    # looked up with the water-equivalent depth itself
+    looked_up = depths - np.repeat([d.offset for d in data], sizes)
+    lattice, buckets, bucket_starts = _buckets(looked_up, starts)
+    reach, columns = _reach(data, (looked_up, starts), energies, variances, cutoff)
+    quantities = [value for pair in _table_values(data) for value in pair]
     tables = Tables(
-        depths=np.concatenate([_table_depths(d) for d in data]),
-        values=np.concatenate([_values(d) for d in data]),
+        depths=looked_up,
+        values=np.column_stack([v for q in quantities for v in (q, _slopes(q, depths, starts))]),
         starts=starts,
-        most_knots=int(np.diff(starts).max()),
+        most_knots=max(sizes),
         buckets=buckets,
         bucket_starts=bucket_starts,
+        most_in_bucket=max(1, int(np.diff(buckets).max())),
         reach=reach,
     )
     return tables, columns, lattice
 
 
-def _table_depths(data: PencilBeamData) -> Array:
-    """Depths that are looked up with the water-equivalent depth itself, mm."""
-    return data.depths - data.offset
+def _table_values(data: list[PencilBeamData]) -> list[tuple[Array, Array]]:
+    """Pairs of quantities at all knots: dose and LET, then spread and share of each Gaussian."""
+    dose = np.concatenate([d.dose for d in data]) * GY_PER_MEV_CM2_PER_G_PER_MM2
+    let = np.concatenate([d.let if d.let.size else np.zeros_like(d.depths) for d in data])
+    sigmas = np.concatenate([d.sigmas for d in data], axis=1)
+    weights = np.concatenate([d.weights for d in data], axis=1)
+    return [(dose, let), *zip(sigmas, weights, strict=True)]
 
 
-def _values(data: PencilBeamData) -> Array:
-    let = data.let if data.let.size else np.zeros_like(data.depths)
-    dose = data.dose * GY_PER_MEV_CM2_PER_G_PER_MM2
-    gaussians = [values for pair in zip(data.sigmas, data.weights, strict=True) for values in pair]
-    return np.column_stack([_with_slope(v, data.depths) for v in (dose, let, *gaussians)])
-
-
-def _with_slope(values: Array, depths: Array) -> Array:
-    """Values and slopes towards the next knot (n, 2); no slope at the last."""
-    slopes = np.append(np.diff(values) / np.diff(depths), 0.0)
-    return np.column_stack([values, slopes])
+def _slopes(values: Array, depths: Array, starts: NDArray[np.int64]) -> Array:
+    """Slopes (n,) towards the next knot; 0 at the last knot of each table."""
+    steps = np.diff(depths, append=np.inf)
+    steps[starts[1:] - 1] = np.inf
+    return np.diff(values, append=0.0) / steps
 
 
 def _buckets(
-    depths: list[Array],
+    depths: Array, starts: NDArray[np.int64]
 ) -> tuple[Array, NDArray[np.int32], NDArray[np.int64]]:
     """Lattice of buckets, last knot at or before each one's lower end, and where energies begin."""
-    first = min(float(d[0]) for d in depths)
-    width = max(min(float(np.diff(d).min()) for d in depths), _LEAST_BUCKET)
-    found = []
-    for d in depths:
-        n = int((d[-1] - first) / width) + 2
-        # A little lower, so that rounding never puts a depth before its bucket's knot.
-        edges = first + (np.arange(n) - 1e-6) * width
-        last = np.searchsorted(d, edges, side="right") - 1
-        found.append(np.clip(last, 0, d.size - 2))
-    sizes = np.cumsum([0, *(f.size for f in found)])
+    ends = depths[starts[1:] - 1]
+    first = float(depths[starts[:-1]].min())
+    steps = np.delete(np.diff(depths), starts[1:-1] - 1)
+    width = max(float(steps.min()), _LEAST_BUCKET)
+    sizes = ((ends - first) / width).astype(np.int64) + 2
+    begins = np.concatenate([[0], np.cumsum(sizes)])
+    knots = np.diff(starts)
+    # A little later, so that rounding never puts a depth before its bucket's knot.
+    reached = np.ceil((depths - first) / width + 1e-6).astype(np.int64)
+    reached = np.minimum(reached, np.repeat(sizes - 1, knots)) + np.repeat(begins[:-1], knots)
+    passed = np.cumsum(np.bincount(reached, minlength=int(begins[-1])))
+    last = passed - np.repeat(starts[:-1], sizes) - 1
+    last = np.clip(last, 0, np.repeat(knots - 2, sizes))
     lattice = np.array([first, 1.0 / width, width / _ENVELOPE_STEP])
-    return lattice, np.concatenate(found).astype(np.int32), sizes.astype(np.int64)
+    return lattice, last.astype(np.int32), begins.astype(np.int64)
 
 
 def _reach(
-    data: list[PencilBeamData], energies: NDArray[np.int64], variances: Array, cutoff: float
+    data: list[PencilBeamData],
+    looked_up: tuple[Array, NDArray[np.int64]],
+    energies: NDArray[np.int64],
+    variances: Array,
+    cutoff: float,
 ) -> tuple[Array, ColumnReach]:
-    """Squared reaches of the pairs of energy and spot size in use, and each column's place."""
+    """Squared reaches of the pairs of energy and spot size in use, and each column's place.
+
+    ``looked_up``: depths of all knots and where energies begin.
+    """
     step = np.floor(np.sqrt(variances) / _SIZE_STEP).astype(np.int64)
     most = int(step.max()) + 2
     pairs, place = np.unique(
@@ -128,25 +143,39 @@ def _reach(
     weights = np.concatenate([d.weights for d in chosen], axis=1)
     reach = squared_reach(np.maximum(spreads, 1e-12), weights, cutoff)
 
-    first = min(float(_table_depths(d)[0]) for d in data)
-    last = max(float(_table_depths(d)[-1]) for d in data)
-    edges = np.arange(first, last + 2 * _ENVELOPE_STEP, _ENVELOPE_STEP)
-    parts = list(zip(chosen, starts[:-1], starts[1:], strict=True))
-    tops = np.array([_tops(_table_depths(d), reach[a:b], edges) for d, a, b in parts])
     low, high = (step * _SIZE_STEP) ** 2, ((step + 1) * _SIZE_STEP) ** 2
-    slopes = [_with_slope(reach[a:b], d.depths)[:, 1] for d, a, b in parts]
+    tops = _tops(*looked_up, of_energy, starts, reach)
+    depths = np.concatenate([d.depths for d in chosen])
     columns = ColumnReach(
         starts=np.ascontiguousarray(starts[place]),
         shares=(variances - low) / (high - low),
         tops=np.maximum(tops[place[:, 0]], tops[place[:, 1]]),
     )
-    return np.column_stack([reach, np.concatenate(slopes)]), columns
+    return np.column_stack([reach, _slopes(reach, depths, starts)]), columns
 
 
-def _tops(depths: Array, reach: Array, edges: Array) -> Array:
-    """Largest reach between neighbouring ``edges`` (n + 1,), -1 behind the last depth."""
-    before = np.clip(np.searchsorted(depths, edges[:-1] - 1e-9) - 1, 0, depths.size - 1)
-    behind = np.clip(np.searchsorted(depths, edges[1:] + 1e-9) + 1, before + 1, depths.size)
-    pairs = np.column_stack([before, behind]).ravel()
-    largest = np.maximum.reduceat(np.append(reach, -1.0), pairs)[::2]
-    return np.where(edges[:-1] <= depths[-1], largest, -1.0)
+def _tops(
+    depths: Array,
+    begins: NDArray[np.int64],
+    of_energy: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    reach: Array,
+) -> Array:
+    """Largest reach of each table (n, steps) within steps of depth, -1 behind the last depth.
+
+    ``depths`` of energies begin at ``begins``; the tables are of the energies ``of_energy`` (n,)
+    and begin at ``starts`` in ``reach``.
+    """
+    tables = [depths[a:b] for a, b in itertools.pairwise(begins)]
+    first = min(float(d[0]) for d in tables)
+    last = max(float(d[-1]) for d in tables)
+    edges = np.arange(first, last + 2 * _ENVELOPE_STEP, _ENVELOPE_STEP)
+    before = np.array([np.searchsorted(d, edges[:-1] - 1e-9) - 1 for d in tables])
+    behind = np.array([np.searchsorted(d, edges[1:] + 1e-9) + 1 for d in tables])
+    sizes = np.diff(begins)[:, None]
+    before = np.clip(before, 0, sizes - 1)
+    behind = np.clip(behind, before + 1, sizes)
+    pairs = np.stack([before, behind], axis=-1)[of_energy] + starts[:-1, None, None]
+    largest = np.maximum.reduceat(np.append(reach, -1.0), pairs.ravel())[::2]
+    ends = np.array([d[-1] for d in tables])[of_energy]
+    return np.where(edges[:-1] <= ends[:, None], largest.reshape(ends.size, -1), -1.0)
