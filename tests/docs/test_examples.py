@@ -44,8 +44,8 @@ def test_the_tg119_patient_is_planned_no_worse_than_by_the_closest_peer(
 ):
     monkeypatch.setenv("DOSEGRAD_DATA", str(data))
     names = run_example("02_matrad_patient.py")
-    # The peer's plan after 500 iterations: objective 131, D95 44.7 Gy, mean 49.1 Gy.
-    assert names["plan"].objective <= 131.0
+    # Objectives depend on the dose grid: tests/regression/test_tg119_plan.py compares them on one.
+    # The peer's plan after 500 iterations: D95 44.7 Gy, mean 49.1 Gy on the grid of the CT.
     curve = names["dvh"](names["plan"].dose, names["patient"])["OuterTarget"]
     assert curve.dose_at(0.95) >= 0.99 * 44.7
     assert curve.mean >= 0.99 * 49.1
