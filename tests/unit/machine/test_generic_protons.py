@@ -70,3 +70,11 @@ def test_making_an_energy_again_gives_the_stored_numbers(machine, index):
     for name in ("depths", "dose", "sigmas", "weights", "let", "focus_sigma"):
         ours, theirs = getattr(again, name), getattr(stored, name)
         np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=1e-6 * np.abs(theirs).max())
+
+
+def test_dose_falls_behind_every_peak():
+    """Energy balance near the end of range once put steps of 2 % of the peak behind it."""
+    for data in load_machine("generic-protons").data:
+        top = int(np.argmax(data.dose))
+        rises = np.diff(data.dose[top:])
+        assert rises.max() < 1e-3 * data.dose[top], data

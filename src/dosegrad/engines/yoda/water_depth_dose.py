@@ -20,9 +20,10 @@ shortens ranges by 0.1 %, as PSTAR's detour factor does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
+from scipy.optimize import brentq
 
 from dosegrad.arrays import Array, readonly
 from dosegrad.engines.yoda.range_frame import Spectra, WaterTables, solve_in_water
@@ -41,11 +42,25 @@ from dosegrad.physics.nuclear import (
 from dosegrad.physics.scattering import mass_scattering_power
 from dosegrad.units import CM_PER_MM
 
-__all__ = ["Component", "DepthDose", "depth_dose", "two_gaussians"]
+__all__ = ["RADII", "Angles", "Component", "DepthDose", "depth_dose", "two_gaussians"]
 
+#: Bounds of rings about the axis, mm; the first is a disc, the last is open.
+RADII: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 14.0, 17.0, 20.0,
+                24.0, 28.0, 33.0, 40.0, 50.0, 65.0, 85.0)  # fmt: skip
+
+#: How protons of nonelastic events are spread in angle.
+Angles: TypeAlias = Literal["cone", "spread"]
+
+# Share of the protons that are emitted widely and their slope: chosen so that MCsquare's dose 20 mm
+# from the axis of a 100 MeV beam is met at all depths (fitted).
+_WIDE_SHARE: Final = 0.38
+_WIDE_SLOPE: Final = 1.7
+_N_ANGLES: Final = 8  # classes of angle that are emitted widely; half as many forward
+_FLATTEST: Final = 0.05  # cosine below which protons leave their energy on the spot
 _N_ELASTIC: Final = 12  # classes of momentum transfer
 _N_SHARES: Final = 24  # classes of energy share
 _STOPPED: Final = 1.0  # MeV of mean energy, below which primaries interact no more
+_STEEPENS_TO: Final = 0.97  # share of the range up to which the angular variance of the beam grows
 _NEUTRAL_SHARE: Final = 0.4  # of absorbed energy, which charged particles do not keep
 
 
@@ -63,15 +78,19 @@ class Component:
         Dose-weighted mean of rho^4/8 over the radii rho at which the event leaves protons, mm4.
     let
         Dose-averaged LET, keV/µm.
+    radial
+        Share of the dose in each of the rings between :data:`RADII` about the beam's axis,
+        shape (n, rings), before the primaries' own spread.
     """
 
     deposit: Array
     variance: Array
     fourth: Array
     let: Array
+    radial: Array
 
     def __post_init__(self) -> None:
-        for name in ("deposit", "variance", "fourth", "let"):
+        for name in ("deposit", "variance", "fourth", "let", "radial"):
             object.__setattr__(self, name, readonly(getattr(self, name)))
 
 
@@ -129,6 +148,7 @@ def depth_dose(
     energy_std: float = 0.0,
     tables: WaterTables | None = None,
     rates: WaterRates | None = None,
+    angles: Angles = "cone",
 ) -> DepthDose:
     """Depth dose in water of protons of ``energy`` MeV on the depth grid ``edges``, mm.
 
@@ -144,6 +164,9 @@ def depth_dose(
         Of water, with its mean excitation energy; PSTAR's where they are not given.
     rates
         Nuclear interactions; those of :func:`~dosegrad.physics.nuclear.water_rates` by default.
+    angles
+        Of protons from nonelastic events: ``"cone"``, one for each share of the energy;
+        ``"spread"``, a distribution about it, for lateral profiles far from the axis.
     """
     tables = tables or WaterTables()
     rates = rates or water_rates()
@@ -161,12 +184,15 @@ def depth_dose(
     oxygen, scattered = cascade.oxygen(primaries)
     events = cascade.share(primaries.absorbed, "nonelastic") + scattered * cascade.nonelastic
     hits = cascade.share(primaries.absorbed, "hydrogen") + scattered * cascade.hydrogen_rate
-    nonelastic = cascade.nonelastic_protons(events)
+    nonelastic = cascade.nonelastic_protons(events, angles)
     none = np.zeros(events.size)
     recoil = cascade.share(primaries.absorbed, "oxygen") * cascade.recoil()
     return DepthDose(
         edges=readonly(edges),
-        primary=Component(primaries.deposit, none, none, cascade.let_of(primaries)),
+        primary=Component(
+            *(primaries.deposit, none, none, cascade.let_of(primaries)),
+            np.eye(1, len(RADII)).repeat(none.size, axis=0),
+        ),
         oxygen=oxygen,
         hydrogen=cascade.hydrogen_protons(hits),
         nonelastic=nonelastic,
@@ -208,9 +234,11 @@ def _path_lengths(energy: float, edges: Array, tables: WaterTables) -> tuple[Arr
     power = mass_scattering_power(left, initial_energy=energy) * CM_PER_MM
     angular = np.concatenate([[0.0], np.cumsum(power * np.diff(paths))])
     lag = 0.5 * (angular[1:] + angular[:-1])
-    depths = np.concatenate([[0.0], np.cumsum((1.0 - np.minimum(lag, 0.5)) * np.diff(paths))])
+    # Whoever goes on near and behind the mean range is as steep as the beam was a little before.
+    lag = np.minimum(lag, np.interp(_STEEPENS_TO * full, middle, lag))
+    depths = np.concatenate([[0.0], np.cumsum((1.0 - lag) * np.diff(paths))])
     variance = spread(depths, power).variance
-    beyond = np.maximum(edges - depths[-1], 0.0)
+    beyond = np.maximum(edges - depths[-1], 0.0) / (1.0 - lag[-1])
     return np.interp(edges, depths, paths) + beyond, np.interp(edges, depths, variance)
 
 
@@ -275,15 +303,20 @@ class _Cascade:
         weights = np.full(energies.shape, 2.0 / _N_SHARES)
         return self._follow(source, energies, np.sqrt(shares) + 0.0 * energies, weights)
 
-    def nonelastic_protons(self, source: Array) -> Component:
+    def nonelastic_protons(self, source: Array, angles: Angles) -> Component:
         """Dose of the protons that leave nonelastic events."""
-        shares = (np.arange(_N_SHARES) + 0.5) / _N_SHARES
+        count = _N_SHARES if angles == "cone" else _N_SHARES // 2
+        shares = (np.arange(count) + 0.5) / count
         available = np.maximum(self.mean - BINDING, 0.02)
-        share = PROTON_SHARE * (self.mean / available)[:, None]
-        weights = np.repeat(share / shares.sum(), _N_SHARES, axis=1)
-        weights[self.mean < BINDING + 1.0] = 0.0
-        energies = available[:, None] * shares
-        return self._follow(source, energies, shares**FORWARD_POWER + 0.0 * energies, weights)
+        # Few protons come out of events that hardly pay for their binding.
+        opening = np.clip(self.mean / BINDING - 1.0, 0.0, 1.0)
+        share = PROTON_SHARE * (opening * self.mean / available)[:, None]
+        cosines, parts = (shares**FORWARD_POWER)[:, None], np.ones((count, 1))
+        if angles == "spread":
+            cosines, parts = _spread_cosines(cosines[:, 0])
+        weights = share / shares.sum() * parts.ravel()
+        energies = available[:, None] * np.repeat(shares, parts.shape[1])
+        return self._follow(source, energies, cosines.ravel() + 0.0 * energies, weights)
 
     def _follow(
         self,
@@ -302,6 +335,7 @@ class _Cascade:
         n = self.middle.size
         carried, spent = np.zeros(n + 1), np.zeros(n)
         moments = np.zeros((4, n))  # dose; times variance, fourth moment, LET
+        rings = np.zeros((n, len(RADII)))
         shift = self.residual[:, None] - self.tables.range(np.maximum(energies, 1e-3))
         for i in np.flatnonzero(source > 1e-9).tolist():
             weight = source[i] * weights[i]
@@ -318,20 +352,20 @@ class _Cascade:
                 spent[i + 1 :] += _NEUTRAL_SHARE * (held[:-1] * kept[:-1] * lost).sum(axis=1)
             held = held * kept
             carried[i + 1 :] += held.sum(axis=1)
-            self._add_moments(moments, i, weight * kept[:-1], cosines[i], shift[i])
+            self._add_moments(moments, rings, i, weight * kept[:-1], cosines[i], shift[i])
         if loss is not None:
             spent = 0.5 * (carried[1:] + carried[:-1]) * loss
         deposit = -np.diff(carried) + source * (weights * energies).sum(axis=1) - spent
         dose = np.where(moments[0] > 0, moments[0], 1.0)
-        return Component(deposit, *(moments[1:] / dose))
+        return Component(deposit, *(moments[1:] / dose), rings / dose[:, None])
 
     def _thickness(self, place: Array) -> Array:
         return np.asarray(np.interp(place, self.edges, self.depth_of_survival))
 
     def _add_moments(
-        self, moments: Array, i: int, weight: Array, cosines: Array, shift: Array
+        self, moments: Array, rings: Array, i: int, weight: Array, cosines: Array, shift: Array
     ) -> None:
-        """Add dose, lateral variance and LET of the classes born in interval ``i``."""
+        """Add dose, lateral variance and LET, and rings, of the classes born in interval ``i``."""
         path = (self.middle[i + 1 :, None] - self.middle[i]) / cosines
         place = path + self.middle[i] + shift
         dose = weight * np.interp(place, self.middle, self.stopping, right=0.0) / cosines
@@ -339,7 +373,39 @@ class _Cascade:
         radius2 = path**2 * (1.0 - cosines**2)
         moments[1, i + 1 :] += (dose * radius2).sum(axis=1) / 2.0
         moments[2, i + 1 :] += (dose * radius2**2).sum(axis=1) / 8.0
+        ring = np.searchsorted(RADII, np.sqrt(radius2), side="right") - 1
+        cell = ring + len(RADII) * np.arange(len(dose))[:, None]
+        added = np.bincount(cell.ravel(), dose.ravel(), minlength=rings[i + 1 :].size)
+        rings[i + 1 :] += added.reshape(-1, len(RADII))
         moments[3, i + 1 :] += (dose * np.interp(place, self.middle, self.let)).sum(axis=1)
+
+
+def _spread_cosines(mean: Array) -> tuple[Array, Array]:
+    r"""Cosines and weights (n, classes) about the mean ones (n,), which they keep.
+
+    A share of the protons has :math:`p(c) \propto e^{ac}` with a fixed a, the others with the a
+    that keeps the mean. Protons that would go backwards, or nearly across, leave their energy to
+    the fragments.
+    """
+    wide = min(_mean_cosine(_WIDE_SLOPE), 0.98 * float(mean.min()))
+    narrow = np.minimum((mean - _WIDE_SHARE * wide) / (1.0 - _WIDE_SHARE), 0.9995)
+    slopes = [brentq(lambda a, m=m: _mean_cosine(a) - m, 1e-3, 1e5) for m in narrow]
+    n, k = mean.size, _N_ANGLES // 2
+    quantiles = (np.arange(_N_ANGLES) + 0.5) / _N_ANGLES
+    broad = np.repeat(_cosine_at(quantiles, _WIDE_SLOPE)[None], n, axis=0)
+    forward = np.stack([_cosine_at((np.arange(k) + 0.5) / k, a) for a in slopes])
+    cosines = np.concatenate([broad, forward], axis=1)
+    weights = np.repeat([_WIDE_SHARE / _N_ANGLES, (1.0 - _WIDE_SHARE) / k], (_N_ANGLES, k))
+    return np.maximum(cosines, _FLATTEST), np.where(cosines > _FLATTEST, weights, 0.0)
+
+
+def _mean_cosine(slope: float) -> float:
+    return float(1.0 / np.tanh(slope) - 1.0 / slope)
+
+
+def _cosine_at(quantile: Array, slope: float) -> Array:
+    """Cosine below which a share of the protons lies."""
+    return np.asarray(1.0 + np.log(quantile + (1.0 - quantile) * np.exp(-2.0 * slope)) / slope)
 
 
 def _elastic_energies(mean: Array) -> Array:
