@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from dosegrad.engines.yoda.water_depth_dose import depth_dose
 from dosegrad.engines.yoda.range_frame import WaterTables, solve_in_water
+from dosegrad.engines.yoda.water_depth_dose import depth_dose
 from dosegrad.errors import SettingsError
 from dosegrad.physics.bortfeld import bragg_curve, range_straggling
 from dosegrad.physics.fermi_eyges import spread

@@ -11,8 +11,8 @@ from scipy.interpolate import CubicSpline
 from scipy.special import erf
 
 from dosegrad.commissioning.generic_protons import two_gaussians
-from dosegrad.engines.yoda.water_depth_dose import depth_dose
 from dosegrad.engines.yoda.range_frame import WaterTables
+from dosegrad.engines.yoda.water_depth_dose import depth_dose
 
 TABLES = WaterTables(78.0)
 
