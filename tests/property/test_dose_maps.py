@@ -9,7 +9,7 @@ from scipy.sparse import csc_array, random_array
 from dosegrad.influence import _products_kernels as compiled
 from dosegrad.influence import _products_reference as plain
 from dosegrad.influence.dose_map import InfluenceDoseMap, dot_test
-from dosegrad.influence.products import RowProducts, multiply, multiply_transposed
+from dosegrad.influence.products import RowProducts, in_kernel_types, multiply, multiply_transposed
 
 
 @st.composite
@@ -58,6 +58,29 @@ def test_products_are_those_of_scipy(case):
     np.testing.assert_allclose(multiply(matrix, x), exact @ x, rtol=0, atol=1e-12)
     h = rng.standard_normal(matrix.shape[0])
     np.testing.assert_allclose(multiply_transposed(matrix, h), exact.T @ h, rtol=0, atol=1e-12)
+
+
+@given(matrices())
+@settings(max_examples=20, deadline=None)
+def test_rows_left_out_later_are_those_left_out_at_once(case):
+    matrix, rows, rng = case
+    kept = rng.random(rows.size) < 0.5
+    later = RowProducts.of(matrix, rows).keeping(kept)
+    at_once = RowProducts.of(matrix, rows[kept])
+    assert np.array_equal(later.indptr, at_once.indptr)
+    assert np.array_equal(later.columns, at_once.columns)
+    assert np.array_equal(later.values, at_once.values)
+
+
+def test_matrices_of_other_types_are_converted_once():
+    rng = np.random.default_rng(4)
+    matrix = csc_array(random_array((20, 9), density=0.4, rng=rng, dtype=np.float32))
+    assert in_kernel_types(matrix) is matrix
+    wide = matrix.astype(np.float64)
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    narrow = in_kernel_types(wide)
+    assert (narrow.data.dtype, narrow.indices.dtype) == (np.float32, np.int32)
+    assert np.array_equal(narrow.toarray(), matrix.toarray())
 
 
 @given(matrices())

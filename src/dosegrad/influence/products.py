@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
-from dosegrad.arrays import Array, IntArray
+from dosegrad.arrays import Array, BoolArray, IntArray
 from dosegrad.errors import PlanError
 
-__all__ = ["RowProducts", "multiply", "multiply_transposed"]
+__all__ = ["RowProducts", "in_kernel_types", "multiply", "multiply_transposed"]
 
 #: Blocks of rows that the transposed product sums apart; fixed, so that results do not depend on
 #: the number of threads.
@@ -74,6 +74,13 @@ class RowProducts:
         """Number of values (n_rows,) in each row."""
         return np.diff(self.indptr)
 
+    def keeping(self, kept: BoolArray) -> RowProducts:
+        """Products with the rows that are ``kept`` (n_rows,), without a look at the matrix."""
+        sizes = self.row_sizes
+        values = np.repeat(kept, sizes)
+        indptr = np.concatenate([[0], np.cumsum(sizes[kept])])
+        return RowProducts(indptr, self.columns[values], self.values[values], self.n_columns)
+
     def forward(self, x: Array) -> Array:
         """Matrix times ``x`` (n_columns,), shape (n_rows,)."""
         from dosegrad.influence._products_kernels import forward
@@ -110,6 +117,15 @@ def _vector(x: Array, size: int) -> Array:
     if vector.shape != (size,):
         raise PlanError(f"a vector of shape {vector.shape} should be ({size},).")
     return vector
+
+
+def in_kernel_types(matrix: csc_array) -> csc_array:
+    """``matrix`` with float32 values and int32 rows, so that no product has to convert them."""
+    if (matrix.data.dtype, matrix.indices.dtype) == (np.float32, np.int32):
+        return matrix
+    indptr, indices, data = _parts(matrix)
+    small = np.int32 if data.size < np.iinfo(np.int32).max else np.int64
+    return csc_array((data, indices, indptr.astype(small)), shape=matrix.shape)
 
 
 def multiply(matrix: csc_array, x: Array) -> Array:

@@ -14,6 +14,7 @@ from dosegrad.arrays import Array, BoolArray
 from dosegrad.dose import Dose
 from dosegrad.errors import CapabilityError, PlanError, SettingsError, unknown_name
 from dosegrad.influence.matrix import Influence
+from dosegrad.influence.products import in_kernel_types
 from dosegrad.objectives.smoothness import SpotSmoothness
 from dosegrad.optimisation.problem import DoseProblem, PlanProblem, typical_steps
 from dosegrad.optimisation.solvers.protocols import Solution, Solver
@@ -87,7 +88,8 @@ def optimise(
     chosen = _resolve_solver(solver, max_iterations, tolerance)
     penalties = (smoothness.between(influence.beams),) if smoothness is not None else ()
     _check_matrix(influence)
-    problem = PlanProblem(influence.matrix, make_terms(influence, objectives), penalties)
+    matrix = in_kernel_types(influence.matrix)
+    problem = PlanProblem(matrix, make_terms(influence, objectives), penalties)
     start = _start(influence, problem, initial)
     course = _Course(problem, chosen, stop_below)
     solution = course.run(start)
@@ -126,7 +128,8 @@ class _Course:
         while True:
             # a voxel above its limit is worth following, so that every further round has more
             dose = self.problem.dose(weights)
-            self._follow(self.followed | self.problem.worth_following(dose))
+            self.followed = self.followed | self.problem.worth_following(dose)
+            self.function = self.problem.following(self.followed)
             solution = self._round(weights, n_left)
             self.n_evaluations += solution.n_evaluations
             n_left -= solution.n_iterations
@@ -145,10 +148,6 @@ class _Course:
             f"not converged: stopped after {self.solver.max_iterations} iterations, as many as "
             "allowed; raise max_iterations to go on"
         )
-
-    def _follow(self, rows: BoolArray) -> None:
-        self.followed = rows
-        self.function = self.problem.following(rows)
 
     def _round(self, weights: Array, n_left: int) -> Solution:
         if not self.history:
@@ -184,10 +183,11 @@ class _Course:
 
     def _leave_out(self, dose: Array) -> None:
         """Follow fewer voxels if that saves much; the value stays as it is, since none counts."""
-        fewer = self.problem.worth_following(dose, settled=True)
-        sizes = self.function.sizes()
-        if sizes[fewer[self.followed]].sum() < _WORTH_LEAVING * sizes.sum():
-            self._follow(fewer & self.followed)
+        fewer = self.problem.worth_following(dose, settled=True) & self.followed
+        sizes, kept = self.function.sizes(), fewer[self.followed]
+        if sizes[kept].sum() < _WORTH_LEAVING * sizes.sum():
+            self.followed = fewer
+            self.function = self.function.keeping(kept)
 
 
 def _check_fractions(fractions: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -91,6 +91,20 @@ class DoseProblem:
         """Number of matrix values (n_voxels,) of each row, where the map is a matrix."""
         assert isinstance(self.dose_map, InfluenceDoseMap)
         return self.dose_map.products.row_sizes
+
+    def keeping(self, kept: BoolArray) -> DoseProblem:
+        """The same without rows that are not ``kept`` (n_voxels,), where the map is a matrix."""
+        assert isinstance(self.dose_map, InfluenceDoseMap)
+        place = np.where(kept, np.cumsum(kept) - 1, -1)
+        inside = [kept[term.rows] for term in self.terms]
+        return replace(
+            self,
+            dose_map=InfluenceDoseMap(self.dose_map.products.keeping(kept)),
+            terms=tuple(
+                replace(t, rows=place[t.rows[i]]) for t, i in zip(self.terms, inside, strict=True)
+            ),
+            shares=tuple(s[i] for s, i in zip(self.shares, inside, strict=True)),
+        )
 
     def value_and_gradient(self, variables: Array) -> tuple[float, Array]:
         """Weighted sum of all objectives, and its derivative (n_variables,)."""

@@ -114,6 +114,18 @@ def test_mean_terms_need_no_rows(influence):
     np.testing.assert_allclose(gradient, 2.0 * dense, rtol=1e-10)
 
 
+def test_rows_are_left_out_without_the_matrix(influence):
+    goals = {"Target": [obj.SquaredDeviation(50.0)], "Body": [obj.MeanDose(), obj.EUD(5.0, a=8)]}
+    problem = PlanProblem(influence.matrix, make_terms(influence, goals))
+    every = np.ones(influence.voxels.size, dtype=bool)
+    kept = np.random.default_rng(5).random(every.size) < 0.5
+    weights = np.linspace(0, 1, influence.matrix.shape[1])
+    value, gradient = problem.following(every).keeping(kept).value_and_gradient(weights)
+    expected, slope = problem.following(kept).value_and_gradient(weights)
+    assert value == expected
+    assert np.array_equal(gradient, slope)
+
+
 def test_gradient_of_everything_together(influence):
     goals = {
         "Target": [obj.SquaredUnderdose(50.0, weight=10), obj.EUD(50.0, a=-8, weight=3)],
