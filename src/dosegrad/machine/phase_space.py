@@ -72,12 +72,11 @@ def phase_space(machine: ParticleMachine, energy: float) -> PhaseSpace:
         return PhaseSpace(energy, ideal.energy_std, 0.0, position, np.zeros(2), angle, False)
     if machine.phase_space.size:
         row = machine.phase_space[int(np.argmin(np.abs(machine.energies - energy)))]
-        moments = row[2:].reshape(3, 2)
-        return PhaseSpace(float(row[0]), float(row[1]), machine.nozzle_distance, *moments, True)
-    moments = np.repeat(_fitted(data)[:, None], 2, axis=1)
-    return PhaseSpace(
-        data.energy, data.energy_spread, machine.nozzle_distance, *moments, in_air=True
-    )
+        a2, a1, a0 = row[2:].reshape(3, 2)
+        distance = machine.nozzle_distance
+        return PhaseSpace(float(row[0]), float(row[1]), distance, a2, a1, a0, True)
+    a2, a1, a0 = (np.full(2, moment) for moment in _fitted(data))
+    return PhaseSpace(data.energy, data.energy_spread, machine.nozzle_distance, a2, a1, a0, True)
 
 
 def _fitted(data: PencilBeamData) -> Array:

@@ -40,11 +40,13 @@ class Profiles(NamedTuple):
 
     ``step``: of the nodes, mm. ``values`` (profiles, nodes, 4): dose on the axis, Gy per 10^6
     particles, the two factors of the squared distances across in the exponent, 1/mm2, and LET,
-    keV/µm. ``reach`` (profiles, 2): length in use, mm, and largest radius, mm.
+    keV/µm. ``blur`` (2,): variances of a voxel across along x and y, mm2, which the factors hold.
+    ``reach`` (profiles, 2): length in use, mm, and largest radius, mm.
     ``farthest``: exponent at which a beamlet ends.
     """
 
     step: float
     values: Array
+    blur: Array
     reach: Array
     farthest: float

@@ -6,7 +6,7 @@ looked at. Threads own slices of the grid, or columns, so sums do not depend on 
 
 from __future__ import annotations
 
-from math import ceil, exp, floor, sqrt
+from math import ceil, erf, exp, floor, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from dosegrad.arrays import Array
 from dosegrad.compiled import kernel, parallel_kernel, prange
 from dosegrad.engines.yoda._scoring_arrays import Pencils, Profiles, Voxels
 
-__all__ = ["add_dose", "score_columns"]
+__all__ = ["add_aligned", "add_dose"]
 
 
 @kernel
@@ -29,7 +29,7 @@ def _span(
     end = origin + u * profiles.reach[profile, 0]
     low = ceil((min(origin, end) - radius) / voxels.spacing[axis])
     high = floor((max(origin, end) + radius) / voxels.spacing[axis]) + 1
-    return max(int(low), 0), min(int(high), voxels.shape[axis])
+    return max(low, 0), min(high, int(voxels.shape[axis]))
 
 
 @kernel
@@ -57,7 +57,7 @@ def _part_of_row(a: Array, b: Array, length: float, radius: float, n: int) -> tu
             return 0, 0
         root = sqrt(root)
         low, high = max(low, (-mixed - root) / square), min(high, (-mixed + root) / square)
-    return int(ceil(low - 1e-9)), int(floor(high + 1e-9)) + 1
+    return ceil(low - 1e-9), floor(high + 1e-9) + 1
 
 
 @kernel
@@ -127,3 +127,105 @@ def add_dose(
         for pencil in range(pencils.weight.size):
             slices = (parts[part], parts[part + 1])
             _score(voxels, pencils, profiles, pencil, slices, dose, let_dose)
+
+
+@kernel
+def _means(
+    centre: float, factor: float, blur: float, spacing: float, bounds: tuple[int, int], out: Array
+) -> tuple[int, int]:
+    """Means of a Gaussian over voxels along one axis into ``out``; first and after the last.
+
+    ``centre``: its place, mm from the centre of the first voxel; ``factor``: 1/2 over its
+    variance with that of a voxel, ``blur``.
+    """
+    variance = 0.5 / factor
+    radius = 4.0 * sqrt(variance)
+    first = max(bounds[0], ceil((centre - radius) / spacing))
+    last = min(bounds[1], floor((centre + radius) / spacing) + 1)
+    scale = 1.0 / sqrt(2.0 * max(variance - blur, 1e-3 * blur))
+    before = erf(((first - 0.5) * spacing - centre) * scale)
+    for i in range(first, last):
+        after = erf(((i + 0.5) * spacing - centre) * scale)
+        out[i] = 0.5 * (after - before) / spacing
+        before = after
+    return first, last
+
+
+@kernel
+def _score_aligned(
+    voxels: Voxels,
+    pencils: Pencils,
+    profiles: Profiles,
+    axes: NDArray[np.int64],
+    pencil: int,
+    slices: tuple[int, int],
+    dose: Array,
+    let_dose: Array,
+    means: Array,
+) -> None:
+    """Add the dose of one beamlet along an axis of the grid to some slices."""
+    values = profiles.values[pencils.profile[pencil]]
+    weight = pencils.weight[pencil] * (1.0 - exp(-profiles.farthest))
+    low, high, stride = np.zeros(3, np.int64), np.zeros(3, np.int64), np.ones(3, np.int64)
+    for axis in range(3):
+        low[axis], high[axis] = _span(voxels, pencils, profiles, pencil, axis)
+    low[0], high[0] = max(low[0], slices[0]), min(high[0], slices[1])
+    stride[1] = voxels.shape[2]
+    stride[0] = voxels.shape[1] * voxels.shape[2]
+    along, p, q = axes[0], axes[1], axes[2]
+    flipped = p > q  # the inner loop runs along the axis whose voxels are neighbours
+    for k in range(low[along], high[along]):
+        s = k * voxels.spacing[along] - pencils.origin[pencil, along]
+        place = s * pencils.axis[pencil, along] / profiles.step
+        if place < 0.0 or place * profiles.step > profiles.reach[pencils.profile[pencil], 0]:
+            continue
+        node = min(int(place), values.shape[0] - 2)
+        share = place - node
+        a, b = values[node], values[node + 1]
+        factors = (a[1] + share * (b[1] - a[1]), a[2] + share * (b[2] - a[2]))
+        amount = weight * (a[0] + share * (b[0] - a[0])) * pi / sqrt(factors[0] * factors[1])
+        let = a[3] + share * (b[3] - a[3])
+        p_low, p_high = _means(
+            *(pencils.origin[pencil, p], factors[0], profiles.blur[0], voxels.spacing[p]),
+            *((low[p], high[p]), means[0]),
+        )
+        q_low, q_high = _means(
+            *(pencils.origin[pencil, q], factors[1], profiles.blur[1], voxels.spacing[q]),
+            *((low[q], high[q]), means[1]),
+        )
+        outer, inner = (means[1], means[0]) if flipped else (means[0], means[1])
+        i_low, i_high, j_low, j_high = p_low, p_high, q_low, q_high
+        i_stride, j_stride = stride[p], stride[q]
+        if flipped:
+            i_low, i_high, j_low, j_high = q_low, q_high, p_low, p_high
+            i_stride, j_stride = stride[q], stride[p]
+        for i in range(i_low, i_high):
+            row = k * stride[along] + i * i_stride
+            part = amount * outer[i]
+            for j in range(j_low, j_high):
+                dose[row + j * j_stride] += part * inner[j]
+            if let_dose.size > 0:
+                for j in range(j_low, j_high):
+                    let_dose[row + j * j_stride] += part * inner[j] * let
+
+
+@parallel_kernel
+def add_aligned(
+    voxels: Voxels,
+    pencils: Pencils,
+    profiles: Profiles,
+    axes: NDArray[np.int64],
+    parts: NDArray[np.int64],
+    dose: Array,
+    let_dose: Array,
+) -> None:
+    """As :func:`add_dose`, for beamlets that run along ``axes[0]`` of the grid.
+
+    Their x and y across are along ``axes[1]`` and ``axes[2]``.
+    """
+    longest = max(voxels.shape[0], voxels.shape[1], voxels.shape[2])
+    for part in prange(parts.size - 1):
+        means = np.zeros((2, longest))
+        for pencil in range(pencils.weight.size):
+            slices = (parts[part], parts[part + 1])
+            _score_aligned(voxels, pencils, profiles, axes, pencil, slices, dose, let_dose, means)

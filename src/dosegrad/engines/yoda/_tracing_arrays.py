@@ -42,7 +42,7 @@ class Lines(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """What lines cross, (lines, most entries) each, of which ``count`` (lines,) are in use.
+    """What lines cross, (lines, most entries) each, of which ``used`` (lines,) are in use.
 
     ``step``, ``material``, and ``mass``, the mass depth in g/cm2.
     """
@@ -50,4 +50,4 @@ class Entries(NamedTuple):
     step: NDArray[np.int32]
     material: NDArray[np.int32]
     mass: Array
-    count: NDArray[np.int64]
+    used: NDArray[np.int64]

@@ -13,7 +13,6 @@ from math import floor
 
 import numpy as np
 
-from dosegrad.arrays import Array
 from dosegrad.compiled import kernel, parallel_kernel, prange
 from dosegrad.engines.yoda._tracing_arrays import Entries, Lines, Scene
 
@@ -46,11 +45,7 @@ def _add(entries: Entries, line: int, at: int, step: int, material: int, mass: f
     """Number of entries of a line after this one, which may join the one before."""
     if mass <= 0.0:
         return at
-    if (
-        at > 0
-        and entries.step[line, at - 1] == step
-        and entries.material[line, at - 1] == material
-    ):
+    if at > 0 and entries.step[line, at - 1] == step and entries.material[line, at - 1] == material:
         entries.mass[line, at - 1] += mass
         return at
     entries.step[line, at] = step
@@ -68,7 +63,7 @@ def _fill(
         return at
     position = start
     while position < end - 1e-9:
-        step = int(floor(position / lines.step + 1e-9))
+        step = floor(position / lines.step + 1e-9)
         following = min((step + 1) * lines.step, end)
         mass = 0.1 * scene.outside_density * (following - position)
         at = _add(entries, line, at, step, scene.outside_material, mass)
@@ -82,7 +77,7 @@ def _trace_line(scene: Scene, lines: Lines, entries: Entries, line: int) -> None
     first, last = _limits(scene, lines, line)
     length = lines.step * lines.n_steps
     if last - first < 1e-9:
-        entries.count[line] = _fill(scene, lines, entries, line, 0, 0.0, length)
+        entries.used[line] = _fill(scene, lines, entries, line, 0, 0.0, length)
         return
     at = _fill(scene, lines, entries, line, 0, 0.0, first)
     voxel, stride = np.zeros(3, np.int64), np.zeros(3, np.int64)
@@ -91,7 +86,7 @@ def _trace_line(scene: Scene, lines: Lines, entries: Entries, line: int) -> None
         u, d = lines.start[line, axis], lines.direction[line, axis]
         size = scene.shape[axis]
         inside = u + (first + 1e-9) * d if abs(d) >= _PARALLEL else u
-        voxel[axis] = min(max(int(floor(inside)), 0), size - 1)
+        voxel[axis] = min(max(floor(inside), 0), size - 1)
         if d > _PARALLEL:
             stride[axis] = 1
             following[axis] = (voxel[axis] + 1 - u) / d
@@ -99,7 +94,7 @@ def _trace_line(scene: Scene, lines: Lines, entries: Entries, line: int) -> None
             stride[axis] = -1
             following[axis] = (voxel[axis] - u) / d
     position, crossed = first, 0.0
-    step = int(floor(first / lines.step + 1e-9))
+    step = floor(first / lines.step + 1e-9)
     while position < last - 1e-9 and crossed < lines.most:
         axis = int(np.argmin(following))
         until = min(following[axis], last, (step + 1) * lines.step)
@@ -119,7 +114,7 @@ def _trace_line(scene: Scene, lines: Lines, entries: Entries, line: int) -> None
             step += 1
     if crossed < lines.most:
         at = _fill(scene, lines, entries, line, at, last, length)
-    entries.count[line] = at
+    entries.used[line] = at
 
 
 @parallel_kernel

@@ -230,9 +230,7 @@ def _split(spots: SpotAxes, spot: int, scheme: Splitting) -> tuple[Array, ...]:
     across_x /= np.linalg.norm(across_x, axis=1, keepdims=True)
     across_y = np.cross(along, across_x) * np.sign(np.cross(frame[0], frame[1]) @ frame[2])
     share = (scheme.spread**2)[:, None]
-    moments = np.stack(
-        [share * a2, share * a1, a0 - (1.0 - share) * a1**2 / a2], axis=-1
-    )
+    moments = np.stack([share * a2, share * a1, a0 - (1.0 - share) * a1**2 / a2], axis=-1)
     frames = np.stack([along, across_x, across_y], axis=1)
     return np.full(n, float(spot)), start, frames, scheme.weight, np.maximum(moments, _LEAST)
 

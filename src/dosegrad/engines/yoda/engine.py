@@ -40,6 +40,7 @@ Mode: TypeAlias = Literal["range-frame", "energy-grid", "wet"]
 #: Mean excitation energies of tissues: of elements in compounds, or of pure elements.
 TissueIValues: TypeAlias = Literal["compounds", "elements"]
 
+_ADAPTIVE: Final = Adaptive()
 _BATCH: Final = 400_000  # beamlets times steps that are worked on at once
 _MANY_VOXELS: Final = 4_000_000
 _NEGLIGIBLE: Final = 1e-4  # of a column's largest value, below which entries are left out
@@ -96,7 +97,7 @@ class Yoda:
     nuclear: bool = True
     water_i_value: float = WATER_I_VALUE
     scattering: ScatteringModel = "differential-moliere"
-    splitting: Splitting | Adaptive = Adaptive()
+    splitting: Splitting | Adaptive = _ADAPTIVE
     tissue_i_values: TissueIValues = "compounds"
     outside_body: OutsideBody = "air"
 
@@ -172,8 +173,10 @@ class Yoda:
         grid = voxels_of(medium.grid)
         every = np.arange(n_columns)
         for done, parts in self._batches(medium, beams, beam_index, every):
-            for spot in np.unique(parts[0].spot):
-                columns.append(_column(score_column(grid, _of_spot(parts, int(spot))), row))
+            columns.extend(
+                _column(score_column(grid, _of_spot(parts, int(spot))), row)
+                for spot in np.unique(parts[0].spot)
+            )
             report("influence", done * 0.99, f"beam {beam_index + 1} of {len(beams)}")
         return YodaColumns(tuple(columns))
 
@@ -188,12 +191,13 @@ class Yoda:
         batch = np.floor((work - 1.0) / _BATCH).astype(int)
         for number in np.unique(batch):
             part = np.flatnonzero(batch == number)
-            picked = [schemes[i] for i in part]
-            yield float(part[-1] + 1) / chosen.size, transport.pencils(chosen[part].tolist(), picked)
+            picked = [schemes[int(i)] for i in part]
+            yield (
+                float(part[-1] + 1) / chosen.size,
+                transport.pencils(chosen[part].tolist(), picked),
+            )
 
-    def _schemes(
-        self, transport: BeamTransport, chosen: NDArray[np.intp]
-    ) -> Sequence[Splitting]:
+    def _schemes(self, transport: BeamTransport, chosen: NDArray[np.intp]) -> Sequence[Splitting]:
         if isinstance(self.splitting, Splitting):
             return [self.splitting] * chosen.size
         return choose_schemes(self.splitting, transport, chosen)
@@ -273,9 +277,7 @@ def _of_spot(parts: list[Scored], spot: int) -> list[Scored]:
     found = []
     for pencils, profiles, owner in parts:
         rows = np.flatnonzero(owner == spot)
-        mine = pencils._replace(
-            **{name: getattr(pencils, name)[rows] for name in pencils._fields}
-        )
+        mine = pencils._replace(**{name: getattr(pencils, name)[rows] for name in pencils._fields})
         found.append(Scored(mine, profiles, owner[rows]))
     return found
 

@@ -52,4 +52,4 @@ def mass_removal(energies: Array, material: Material = WATER) -> Array:
 
 def _heavier(material: Material) -> float:
     """Elastic cross section per gram of all but hydrogen, up to a factor: A^(2/3) / A."""
-    return sum(w * e.mass ** (-1 / 3) for e, w in material.composition if e.symbol != "H")
+    return sum(float(w * e.mass ** (-1 / 3)) for e, w in material.composition if e.symbol != "H")

@@ -61,7 +61,7 @@ def media_of(medium: Medium) -> tuple[tuple[Material, ...], Scene]:
             f"the medium holds a density of {medium.density.max():g} g/cm3, more than any metal; "
             "check the HU calibration."
         )
-    used = np.unique(medium.material)
+    used = np.flatnonzero(np.bincount(medium.material.ravel(), minlength=len(medium.materials)))
     number = np.zeros(len(medium.materials), dtype=np.int32)
     number[used] = np.arange(used.size)
     materials = tuple(MATERIALS[medium.materials[int(m)]] for m in used)
@@ -80,7 +80,7 @@ def step_length(grid: Grid, along: Array) -> float:
     local = np.abs(along @ np.asarray(grid.direction))[::-1]
     crossed = local > 1.0 - 1e-6
     size = float(np.asarray(grid.spacing)[crossed][0]) if crossed.any() else min(grid.spacing)
-    return size / np.ceil(size / _LONGEST)
+    return float(size / np.ceil(size / _LONGEST))
 
 
 def trace_beamlets(
@@ -126,9 +126,9 @@ def _shared_paths(
     """Different paths, with what lies before the grid as their step 0."""
     known: dict[bytes, int] = {}
     path = np.empty(len(beamlets.spot), dtype=np.intp)
-    first = []
+    first: list[int] = []
     rounded = np.round(entries.mass, _SAME)
-    for b, (spot, count) in enumerate(zip(beamlets.spot, entries.count, strict=True)):
+    for b, (spot, count) in enumerate(zip(beamlets.spot, entries.used, strict=True)):
         before = np.array([spots.approach.shifter[spot], spots.approach.air[spot]]).round(_SAME)
         key = b"".join(
             part.tobytes()
@@ -154,7 +154,7 @@ def _gathered(
     n_materials: int,
 ) -> TracedPaths:
     """Layers of the beamlets in ``rows``, one after another."""
-    count = entries.count[rows]
+    count = entries.used[rows]
     inside = np.arange(entries.step.shape[1]) < count[:, None]
     before = np.stack([spots.approach.shifter[spot], spots.approach.air[spot]], axis=1)
     kept = np.concatenate([before > 0, inside], axis=1)
@@ -164,7 +164,9 @@ def _gathered(
     masses = np.concatenate([before, entries.mass[rows]], axis=1)
     n_steps = int(steps[kept].max(initial=0)) + 1
     owner = np.repeat(np.arange(len(rows)), kept.sum(axis=1))
-    total = np.bincount(owner * n_steps + steps[kept], masses[kept], minlength=len(rows) * n_steps)
+    cell = owner * n_steps + steps[kept]
+    total = np.zeros(len(rows) * n_steps)
+    np.add.at(total, cell, masses[kept])
     layers = Layers(
         family=spots.quality[spot],
         offsets=np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int64),

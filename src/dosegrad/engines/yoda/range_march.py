@@ -118,7 +118,8 @@ def empty_record(layers: Layers) -> Record:
     """Zeros for what a march through ``layers`` leaves."""
     shape = (layers.family.size, layers.n_steps)
     edges = (shape[0], shape[1] + 1)
-    return Record(*(np.zeros(shape) for _ in range(4)), np.zeros(edges), np.zeros(edges))
+    lost, absorbed, scattered, let = np.zeros((4, *shape))
+    return Record(lost, absorbed, scattered, let, np.zeros(edges), np.zeros(edges))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,9 +7,10 @@ beamlet's axis, energy lost over mass crossed there, times a Gaussian [Burlacu20
           \frac{e^{-x^2/2v_x - y^2/2v_y}}{2\pi\sqrt{v_x v_y}}
 
 so that the density on the axis counts, not that of the voxel. Both differences are over the width
-of a voxel along the beamlet, and the variances hold those of a voxel across it: the mean over the
-voxel, to the fourth order of its size. For voxels that are aligned with the beam the former is
-exact. The Gaussian ends at four standard deviations and is scaled to keep its integral.
+of a voxel along the beamlet. Where beamlets run along an axis of the grid, the Gaussian is averaged
+over the voxel exactly, by error functions; elsewhere its variances hold those of a voxel across it,
+which is the average to the fourth order of the voxel's size. The Gaussian ends at four standard
+deviations and is scaled to keep its integral.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _GRAY: Final = 0.01602176634
 _FARTHEST: Final = 8.0  # exponent at four standard deviations
 _FINE: Final = 2  # nodes per step of the march
 _NEGLIGIBLE: Final = 1e-5  # of the largest dose on the axis, behind which a profile ends
-_PARTS: Final = 32
+_ALIGNED: Final = 1e-12  # 1 minus the cosine, up to which a beamlet runs along a grid axis
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +102,9 @@ def make_profiles(
     values[..., 0] = scale * axis[path] / np.sqrt(spread.prod(axis=-1))
     values[..., 1:3] = 0.5 / spread
     values[..., 3] = mean_let[path]
-    return Profiles(depth.step / _FINE, values, _reaches(values, spread, depth.step), _FARTHEST)
+    return Profiles(
+        depth.step / _FINE, values, blur, _reaches(values, spread, depth.step), _FARTHEST
+    )
 
 
 def _reaches(values: Array, spread: Array, step: float) -> Array:
@@ -123,19 +126,47 @@ def _at(sums: Array, places: Array) -> Array:
 
 def score(voxels: Voxels, pencils: Pencils, profiles: Profiles, dose: Array) -> None:
     """Add the dose of all beamlets to ``dose`` (n_voxels,), Gy."""
-    from dosegrad.engines.yoda._scoring_kernels import add_dose
+    first, last = _box(voxels, [(pencils, profiles)])
+    _add(voxels, pencils, profiles, (int(first[0]), int(last[0])), dose, np.empty(0))
 
-    n = int(voxels.shape[0])
-    parts = np.unique(np.linspace(0, n, min(_PARTS, n) + 1).astype(np.int64))
-    add_dose(voxels, pencils, profiles, parts, dose, np.empty(0))
+
+def _add(
+    voxels: Voxels,
+    pencils: Pencils,
+    profiles: Profiles,
+    slices: tuple[int, int],
+    dose: Array,
+    let_dose: Array,
+) -> None:
+    """Add dose to ``slices`` by the kernel that fits the directions of the beamlets."""
+    from dosegrad.compiled import thread_count
+    from dosegrad.engines.yoda._scoring_kernels import add_aligned, add_dose
+
+    # The number of parts is no matter for the result: each voxel adds up beamlet by beamlet.
+    n = thread_count()
+    parts = np.unique(np.linspace(*slices, (2 * n if n > 1 else 1) + 1).astype(np.int64))
+    axes = _grid_axes(pencils)
+    if axes is None:
+        add_dose(voxels, pencils, profiles, parts, dose, let_dose)
+    else:
+        add_aligned(voxels, pencils, profiles, axes, parts, dose, let_dose)
+
+
+def _grid_axes(pencils: Pencils) -> NDArray[np.int64] | None:
+    """Axes of the grid (3,) along which all beamlets run and have x and y, or None."""
+    found = []
+    for vectors in (pencils.axis, pencils.across_x, pencils.across_y):
+        axis = int(np.argmax(np.abs(vectors[0])))
+        if (np.abs(vectors[:, axis]) < 1.0 - _ALIGNED).any():
+            return None
+        found.append(axis)
+    return np.array(found, dtype=np.int64)
 
 
 def score_column(
     voxels: Voxels, parts: Iterable[tuple[Pencils, Profiles, NDArray[np.intp]]]
 ) -> tuple[NDArray[np.int64], Array, Array]:
     """Voxels that some pencils reach, ascending, their dose, Gy, and LET times dose, keV/µm Gy."""
-    from dosegrad.engines.yoda._scoring_kernels import add_dose
-
     held = [(pencils, profiles) for pencils, profiles, _ in parts]
     first, last = _box(voxels, held)
     shape = np.maximum(last - first, 0)
@@ -143,10 +174,9 @@ def score_column(
     if dose.size == 0:
         return np.empty(0, dtype=np.int64), dose, let_dose
     box = Voxels(shape, voxels.spacing)
-    bounds = np.unique(np.linspace(0, shape[0], 3).astype(np.int64))
     for pencils, profiles in held:
         moved = pencils._replace(origin=pencils.origin - first * voxels.spacing)
-        add_dose(box, moved, profiles, bounds, dose, let_dose)
+        _add(box, moved, profiles, (0, int(shape[0])), dose, let_dose)
     inside = np.flatnonzero(dose)
     place = np.stack(np.unravel_index(inside, tuple(shape.tolist()))) + first[:, None]
     whole = np.ravel_multi_index(tuple(place), tuple(voxels.shape.tolist()))

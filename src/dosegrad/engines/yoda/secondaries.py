@@ -1,11 +1,11 @@
 r"""Dose of protons that had a nuclear event, along beamlets in heterogeneous media.
 
 In water, :mod:`dosegrad.engines.yoda.water_depth_dose` says what such protons deposit at which
-depth and how far from the axis; as with the machine data of this project a part of it stays with
-the core, and a halo has a Gaussian of its own that holds the second and fourth moments. Along a
-beamlet they are looked up at its water-equivalent depth and scaled by the protons that were lost
-up to there over those that water would have lost. The halo's width is scaled by the length over
-which the last 30 mm of water stretch, so that it widens in lung.
+depth and how far from the axis. At each depth that distribution is written as a sum of Gaussians of
+fixed variances; the narrowest, of none, stays with the primaries, and the others make the halo.
+Along a beamlet they are looked up at its water-equivalent depth and scaled by the protons that
+were lost up to there over those that water would have lost. Its widths stay those in water: scaling
+them by the length of what was crossed made doses in a thorax worse, not better.
 """
 
 from __future__ import annotations
@@ -15,34 +15,47 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.special import ive
 
 from dosegrad.arrays import Array, readonly
 from dosegrad.engines.yoda._march_arrays import Slowing
 from dosegrad.engines.yoda.range_frame import WaterTables
-from dosegrad.engines.yoda.water_depth_dose import depth_dose, two_gaussians
+from dosegrad.engines.yoda.water_depth_dose import RADII, depth_dose
 from dosegrad.physics.bortfeld import range_straggling
 from dosegrad.physics.stopping import range_in_water
 
-__all__ = ["Secondaries", "WaterSecondaries", "secondaries_along", "water_secondaries"]
+__all__ = [
+    "HALO_VARIANCES",
+    "Secondaries",
+    "WaterSecondaries",
+    "secondaries_along",
+    "water_secondaries",
+]
 
+#: Variances that the Gaussians of the halo add to that of the primaries, in water, mm2.
+HALO_VARIANCES: Final = (5.0, 20.0, 60.0, 150.0, 400.0)
+
+_PLACES: Final = np.arange(0.5, 50.0)  # distances from the axis at which Gaussians are fitted, mm
+_SPOT: Final = 12.0  # variance of a spot with which they are, mm2
+_OUTERMOST: Final = 95.0  # mm, of the open ring
 _STEPS: Final = 90  # intervals of depth
 _FAR: Final = 1.08  # of the range, where tables end, plus five standard deviations
-_MEMORY: Final = 30.0  # mm of water over which protons of the halo spread
-_STRETCH: Final = (0.5, 6.0)  # least and most length of 1 mm of water, mm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WaterSecondaries:
-    """Protons after nuclear events in water, per primary, at the edges of a depth grid, all (n,).
+    """Protons after nuclear events in water, per primary, at the edges of a depth grid (n,).
 
     Parameters
     ----------
     depth
         mm.
-    core, halo
-        Energy deposited up to each depth, MeV, next to the primaries and in the halo.
-    variance
-        That the halo adds to that of the primaries, in one direction, mm2.
+    core
+        Energy deposited up to each depth next to the primaries, MeV.
+    halo
+        Likewise in each Gaussian of :data:`HALO_VARIANCES`, shape (Gaussians, n).
     let
         Dose-averaged LET, keV/µm.
     """
@@ -50,26 +63,30 @@ class WaterSecondaries:
     depth: Array
     core: Array
     halo: Array
-    variance: Array
     let: Array
 
     def __post_init__(self) -> None:
-        for name in ("depth", "core", "halo", "variance", "let"):
+        for name in ("depth", "core", "halo", "let"):
             object.__setattr__(self, name, readonly(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Secondaries:
-    """Protons after nuclear events along paths; all (paths, steps).
+    """Protons after nuclear events along paths, (paths, steps).
 
-    ``core`` and ``halo``: energy deposited in each step, MeV per primary; ``variance``: what the
-    halo adds to that of the primaries, mm2; ``let``: dose-averaged LET, keV/µm.
+    ``core`` and ``halo`` (Gaussians, paths, steps): energy deposited in each step, MeV per
+    primary; ``let``: dose-averaged LET, keV/µm.
     """
 
     core: Array
     halo: Array
-    variance: Array
     let: Array
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int]) -> Secondaries:
+        """Nothing along paths and steps of that number."""
+        halo = np.zeros((len(HALO_VARIANCES), *shape))
+        return cls(np.zeros(shape), halo, np.zeros(shape))
 
 
 @lru_cache(maxsize=512)
@@ -81,31 +98,48 @@ def water_secondaries(energy: float, energy_std: float, water_i_value: float) ->
     # Steps shrink towards the end of range, where the beam does what it does fastest.
     edges = end * (1.0 - (1.0 - np.linspace(0.0, 1.0, _STEPS + 1)) ** 1.3)
     result = depth_dose(
-        energy, edges, energy_std=energy_std, tables=WaterTables(water_i_value)
+        energy, edges, energy_std=energy_std, tables=WaterTables(water_i_value), angles="spread"
     )
-    variances, weights = two_gaussians(result)
-    total = result.deposit
-    halo = weights[1] * total
-    core = total - result.primary.deposit - halo
     parts = result.secondaries
     dose = np.sum([p.deposit for p in parts], axis=0)
+    rings = np.sum([p.deposit[:, None] * p.radial for p in parts], axis=0)
+    shares = np.stack([_as_gaussians(row) for row in rings], axis=1)
     let = np.sum([p.deposit * p.let for p in parts], axis=0) / np.where(dose > 0, dose, 1.0)
     middle = 0.5 * (edges[1:] + edges[:-1])
     return WaterSecondaries(
         depth=edges,
-        core=_summed(core),
-        halo=_summed(halo),
-        variance=np.interp(edges, middle, variances[1] - variances[0]),
+        core=_summed(shares[0] * dose + result.local),
+        halo=_summed(shares[1:] * dose),
         let=np.interp(edges, middle, let),
     )
 
 
+def _as_gaussians(rings: Array) -> Array:
+    """Shares, core first, of Gaussians that together look like dose in rings, (Gaussians + 1,)."""
+    total = rings.sum()
+    if not total > 0:
+        return np.asarray(np.eye(1, len(HALO_VARIANCES) + 1)[0])
+    bounds = np.array(RADII)
+    middle = np.append(np.sqrt(0.5 * (bounds[1:] ** 2 + bounds[:-1] ** 2)), _OUTERMOST)
+    # Both sides are smeared by a narrow spot, whose Gaussian turns a ring into a Bessel function.
+    place = _PLACES[:, None]
+    smeared = np.exp(-0.5 * (place - middle) ** 2 / _SPOT) * ive(0, place * middle / _SPOT) / _SPOT
+    target = smeared @ (rings / total)
+    variances = _SPOT + np.array((0.0, *HALO_VARIANCES))
+    basis = np.exp(-0.5 * place**2 / variances) / variances
+    weight = 1.0 / (target + 1e-3 * target.max())
+    shares, _ = nnls(basis * weight[:, None], target * weight)
+    return np.asarray(shares / shares.sum())
+
+
 def _summed(values: Array) -> Array:
-    return np.concatenate([[0.0], np.cumsum(values)])
+    """Sums up to each edge along the last axis."""
+    first = np.zeros((*values.shape[:-1], 1))
+    return np.asarray(np.concatenate([first, np.cumsum(values, axis=-1)], axis=-1))
 
 
 def secondaries_along(
-    table: WaterSecondaries, slowing: Slowing, rows: Array, number: Array, step: float
+    table: WaterSecondaries, slowing: Slowing, rows: NDArray[np.intp], number: Array
 ) -> Secondaries:
     """Secondaries along the paths in ``rows`` that one beam quality takes.
 
@@ -119,8 +153,6 @@ def secondaries_along(
         Paths of this quality.
     number
         Primaries left at the edges of the steps (rows, steps + 1).
-    step
-        Length of the steps, mm.
     """
     depth = slowing.depth[rows]
     in_water = number[:, 1:] * np.exp(np.cumsum(slowing.excess[rows], axis=1))
@@ -129,21 +161,8 @@ def secondaries_along(
     middle = 0.5 * (depth[:, 1:] + depth[:, :-1])
     return Secondaries(
         core=scale * np.diff(np.interp(depth, table.depth, table.core), axis=1),
-        halo=scale * np.diff(np.interp(depth, table.depth, table.halo), axis=1),
-        variance=np.interp(middle, table.depth, table.variance) * _stretch(depth, step) ** 2,
+        halo=np.stack(
+            [scale * np.diff(np.interp(depth, table.depth, h), axis=1) for h in table.halo]
+        ),
         let=np.interp(middle, table.depth, table.let),
     )
-
-
-def _stretch(depth: Array, step: float) -> Array:
-    """Length over water-equivalent thickness of what lies before each step, (paths, steps)."""
-    length = step * np.maximum(np.arange(depth.shape[1]) - 1.0, 0.0)  # step 0 has none
-    out = np.ones((depth.shape[0], depth.shape[1] - 1))
-    for row, place in zip(out, depth, strict=True):
-        rising = np.maximum.accumulate(place + 1e-9 * np.arange(place.size))
-        before = np.maximum(rising[1:] - _MEMORY, rising[min(1, rising.size - 1)])
-        start = np.interp(before, rising, length)
-        thickness = rising[1:] - before
-        known = thickness > 1.0
-        row[known] = ((length[1:] - start) / np.where(known, thickness, 1.0))[known]
-    return np.clip(out, *_STRETCH)

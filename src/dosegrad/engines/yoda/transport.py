@@ -18,7 +18,12 @@ from dosegrad.engines.yoda.fermi_eyges import lateral_moments
 from dosegrad.engines.yoda.materials import MaterialTables
 from dosegrad.engines.yoda.paths import TracedPaths, trace_beamlets
 from dosegrad.engines.yoda.scoring import DepthProfile, make_profiles
-from dosegrad.engines.yoda.secondaries import Secondaries, secondaries_along, water_secondaries
+from dosegrad.engines.yoda.secondaries import (
+    HALO_VARIANCES,
+    Secondaries,
+    secondaries_along,
+    water_secondaries,
+)
 from dosegrad.engines.yoda.slowing import slow_down
 from dosegrad.engines.yoda.splitting import Splitting
 from dosegrad.geometry.grid import Grid
@@ -103,15 +108,15 @@ class BeamTransport:
         return _Solved(paths, record, secondaries)
 
     def _secondaries(self, layers: Layers, slowing: Slowing, record: Record) -> Secondaries:
-        shape = (layers.family.size, layers.n_steps)
-        out = Secondaries(*(np.zeros(shape) for _ in range(4)))
+        out = Secondaries.empty((layers.family.size, layers.n_steps))
         for family in np.unique(layers.family):
             rows = np.flatnonzero(layers.family == family)
             energy, std = self.spots.energies[family], self.spots.energy_stds[family]
             table = water_secondaries(energy, std, self.water_i_value)
-            part = secondaries_along(table, slowing, rows, record.number[rows], self.step)
-            for name in ("core", "halo", "variance", "let"):
+            part = secondaries_along(table, slowing, rows, record.number[rows])
+            for name in ("core", "let"):
                 getattr(out, name)[rows] = getattr(part, name)
+            out.halo[:, rows] = part.halo
         return out
 
     def _cores(self, beamlets: Beamlets, solved: _Solved) -> Scored:
@@ -137,32 +142,32 @@ class BeamTransport:
     def _halos(
         self, beamlets: Beamlets, solved: _Solved, halo: Secondaries, chosen: Sequence[int]
     ) -> Scored:
-        """One wide pencil for each spot, from the mean over its beamlets."""
-        spots, path = self.spots, solved.paths.path
+        """Wide pencils of each spot, one for each Gaussian, from the mean over its beamlets."""
+        spots, path, n = self.spots, solved.paths.path, len(chosen)
         number = np.searchsorted(np.asarray(chosen), beamlets.spot)
 
         def mean(values: Array) -> Array:
-            out = np.zeros((len(chosen), values.shape[1]))
+            out = np.zeros((n, values.shape[1]))
             np.add.at(out, number, beamlets.weight[:, None] * values[path])
             return out
 
         mass = solved.paths.mass
-        dose = np.where(mass > 0, halo.halo[:, 1:] / np.where(mass > 0, mass, 1.0), 0.0)
-        mean_mass = mean(mass)
-        depth = DepthProfile(self.step, mean(dose) * mean_mass, mean_mass, mean(halo.let[:, 1:]))
+        mean_mass, mean_let = mean(mass), mean(halo.let[:, 1:])
+        per_mass = np.where(mass > 0, halo.halo[:, :, 1:] / np.where(mass > 0, mass, 1.0), 0.0)
+        deposit = np.concatenate([mean(values) * mean_mass for values in per_mass])
         power = mean(solved.record.scattered[:, 1:]) / self.step
         variance = self._variances(spots.moments[chosen], power)
-        added = mean(halo.variance[:, 1:])
-        variance += np.concatenate([added[:, :1], added], axis=1)[:, None]
+        count = len(HALO_VARIANCES)
+        widened = np.concatenate([variance + added for added in HALO_VARIANCES])
+        owner = np.tile(np.asarray(chosen, dtype=np.intp), count)
         whole = Beamlets(
-            spot=np.asarray(chosen, dtype=np.intp),
-            start=spots.start[chosen],
-            frame=spots.frame[chosen],
-            weight=np.ones(len(chosen)),
-            moments=spots.moments[chosen],
+            owner, spots.start[owner], spots.frame[owner], np.ones(n * count), spots.moments[owner]
         )
-        every = np.arange(len(chosen))
-        return self._scored(whole, depth, every, variance, every)
+        depth = DepthProfile(
+            *(self.step, deposit, np.tile(mean_mass, (count, 1)), np.tile(mean_let, (count, 1)))
+        )
+        every = np.arange(n * count)
+        return self._scored(whole, depth, every, widened, every)
 
     def _variances(self, moments: Array, power: Array) -> Array:
         """Variances across (n, 2, steps + 1) from moments (n, 2, 3) and scattering powers."""

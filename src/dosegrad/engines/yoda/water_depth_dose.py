@@ -357,7 +357,8 @@ class _Cascade:
             spent = 0.5 * (carried[1:] + carried[:-1]) * loss
         deposit = -np.diff(carried) + source * (weights * energies).sum(axis=1) - spent
         dose = np.where(moments[0] > 0, moments[0], 1.0)
-        return Component(deposit, *(moments[1:] / dose), rings / dose[:, None])
+        variance, fourth, let = moments[1:] / dose
+        return Component(deposit, variance, fourth, let, rings / dose[:, None])
 
     def _thickness(self, place: Array) -> Array:
         return np.asarray(np.interp(place, self.edges, self.depth_of_survival))
