@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -223,7 +224,7 @@ def gamma(
         Voxels of the reference grid (z, y, x), or a structure, to which the comparison is kept.
     beyond
         What becomes of voxels with no evaluated dose within ``max_gamma * distance``: left out
-        (and counted in the result), or given ``max_gamma``.
+        (with a warning, and counted in the result), or given ``max_gamma``.
 
     Raises
     ------
@@ -265,6 +266,13 @@ def gamma(
             "no reference voxel has an evaluated dose in reach; check that both grids are in the "
             f"same place ({reference.grid} at {reference.grid.origin}, {evaluated.grid} at "
             f"{evaluated.grid.origin} mm)."
+        )
+    if n_beyond and beyond == "exclude":
+        warnings.warn(
+            f"{n_beyond} of {found.size} voxels have no evaluated dose within "
+            f"{max_gamma * distance:g} mm and are left out of the gamma; beyond='fail' counts "
+            "them as failed.",
+            stacklevel=2,
         )
     found[outside] = max_gamma if beyond == "fail" else np.nan
     result = np.full(reference.grid.shape, np.nan)

@@ -177,7 +177,8 @@ def test_the_way_to_a_plane_counts_as_distance(kind):
     plane = Grid((1, 9, 9), (1.0, 1.0, 1.0), (0.0, 0.0, 0.6))
     volume = Grid((5, 9, 9), (1.0, 1.0, 1.0), (0.0, 0.0, -2.0))
     film, dose = Dose(plane, np.full(plane.shape, 2.0)), Dose(volume, np.full(volume.shape, 2.0))
-    result = gamma(dose, film, percent=2, distance=1, interpolation=kind)
+    with pytest.warns(UserWarning, match="81 of 405 voxels have no evaluated dose within 2 mm"):
+        result = gamma(dose, film, percent=2, distance=1, interpolation=kind)
     np.testing.assert_allclose(result.map[:, 4, 4], [np.nan, 1.6, 0.6, 0.4, 1.4], rtol=1e-12)
     assert result.n_beyond == 81
     inside = gamma(film, dose, percent=2, distance=1, interpolation=kind)
@@ -245,7 +246,8 @@ def test_voxels_without_dose_are_left_out_or_not_used(kind):
     assert np.isnan(itself.map[4, 2, 1])
     assert itself.n_evaluated == holed.size - 2
     assert itself.maximum == 0.0
-    result = gamma(dose, with_holes, percent=1, distance=0.6, interpolation=kind)
+    with pytest.warns(UserWarning, match="2 of 336 voxels have no evaluated dose"):
+        result = gamma(dose, with_holes, percent=1, distance=0.6, interpolation=kind)
     assert np.isnan(result.map[[2, 4], [3, 2], [4, 1]]).all()  # none within 1.2 mm
     assert result.n_beyond == 2
     assert np.isfinite(
@@ -288,7 +290,8 @@ def test_grids_may_differ_in_everything(kind):
 def test_voxels_beyond_the_evaluated_grid_are_counted(kind):
     one, other = line([10.0] * 10), line([10.0] * 5)
     options = {"percent": 3, "distance": 1, "interpolation": kind}
-    left_out = gamma(one, other, **options)
+    with pytest.warns(UserWarning, match="3 of 10 voxels have no evaluated dose"):
+        left_out = gamma(one, other, **options)
     assert left_out.n_beyond == 3  # at 3, 4 and 5 mm from the last voxel
     np.testing.assert_allclose(left_out.map.ravel()[5:], [1, 2, *[np.nan] * 3], rtol=1e-12)
     failed = gamma(one, other, **options, beyond="fail")
