@@ -1,9 +1,10 @@
 """Pictures: figures of matplotlib, made without its global state."""
 
 from dosegrad.plot.dvh_curves import dvh
+from dosegrad.plot.gamma_maps import gamma
 from dosegrad.plot.impt import impt_summary
 from dosegrad.plot.machine_curves import machine
 from dosegrad.plot.patient_views import phantom
 from dosegrad.plot.plan_views import overview
 
-__all__ = ["dvh", "impt_summary", "machine", "overview", "phantom"]
+__all__ = ["dvh", "gamma", "impt_summary", "machine", "overview", "phantom"]
