@@ -22,6 +22,8 @@ _PLACES: Final[dict[str, str]] = {
     "ParticleMachine": "dosegrad.machine.particle",
     "Patient": "dosegrad.patient.patient",
     "Plan": "dosegrad.plan",
+    "Scenario": "dosegrad.influence.scenarios",
+    "Scenarios": "dosegrad.influence.scenarios",
     "Structure": "dosegrad.patient.structures",
     "compute_dose": "dosegrad.plan",
     "compute_influence": "dosegrad.influence.build",
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from dosegrad.geometry.grid import Grid
     from dosegrad.influence.build import compute_influence
     from dosegrad.influence.matrix import Influence
+    from dosegrad.influence.scenarios import Scenario, Scenarios
     from dosegrad.io.archive import load_plan
     from dosegrad.io.dicom.study import read_dicom
     from dosegrad.io.dicom.writing.study import write_dicom
@@ -76,6 +79,8 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "ParticleMachine",
     "Patient",
     "Plan",
+    "Scenario",
+    "Scenarios",
     "Structure",
     "compute_dose",
     "compute_influence",

@@ -55,6 +55,9 @@ class Plan:
         Why the optimiser ended, in words.
     provenance
         Engine, settings, objectives, version.
+    scenario_doses
+        Dose in each scenario of a robust plan, in the order of the scenarios, whose names are in
+        the ``provenance`` of each; otherwise empty.
 
     Raises
     ------
@@ -70,6 +73,7 @@ class Plan:
     fractions: int = 1
     message: str = ""
     provenance: Mapping[str, object] = field(default_factory=dict)
+    scenario_doses: tuple[Dose, ...] = ()
 
     def __post_init__(self) -> None:
         weights = readonly(self.weights)
@@ -86,6 +90,7 @@ class Plan:
                 "from 1."
             )
         object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "scenario_doses", tuple(self.scenario_doses))
         object.__setattr__(self, "history", tuple(float(value) for value in self.history))
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,15 @@ from dosegrad.machine.particle import ParticleMachine
 from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import OutsideBody, Patient
 
-__all__ = ["BeamColumns", "ChoosesGrid", "ForwardEngine", "InfluenceEngine", "SeesWater", "Stopping"]
+__all__ = [
+    "BeamColumns",
+    "ChoosesGrid",
+    "ForwardEngine",
+    "InfluenceEngine",
+    "SeesWater",
+    "Stopping",
+    "VariesRange",
+]
 
 
 class BeamColumns(Protocol):
@@ -98,4 +106,13 @@ class ChoosesGrid(Protocol):
 
     def dose_grid(self, patient: Patient) -> Grid:
         """The grid that suits the engine for this patient."""
+        ...
+
+
+@runtime_checkable
+class VariesRange(Protocol):
+    """An engine that can compute with an error of the range of particles."""
+
+    def with_range_error(self, *, percent: float, mm: float) -> Any:
+        """The same engine with depths behind the skin longer by ``percent`` % and by ``mm``."""
         ...

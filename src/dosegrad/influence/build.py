@@ -24,6 +24,8 @@ from dosegrad.errors import (
 )
 from dosegrad.geometry.grid import Grid, Triple
 from dosegrad.influence.matrix import Influence
+from dosegrad.influence.scenario_build import compute_scenarios
+from dosegrad.influence.scenarios import Scenarios
 from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import OutsideBody, Patient
 from dosegrad.patient.water import WaterMedium, water_medium
@@ -53,6 +55,8 @@ def compute_influence(
     grid: Grid | None = None,
     voxels: VoxelChoice = "body",
     quantities: Sequence[str] = ("dose",),
+    scenarios: Scenarios | None = None,
+    robust_structures: Sequence[str] | None = None,
 ) -> Influence:
     """Dose per unit weight of every column of ``beams`` on the voxels that matter.
 
@@ -75,6 +79,10 @@ def compute_influence(
         targets; names of structures; or a Boolean mask (z, y, x) on the dose grid.
     quantities
         ``"dose"`` and what else the engine offers, such as ``"let_dose"``.
+    scenarios
+        Errors of set-up and range whose matrices are wanted besides, for a robust plan.
+    robust_structures
+        Names of the structures that have rows in those matrices; by default targets and organs.
 
     Raises
     ------
@@ -96,12 +104,20 @@ def compute_influence(
     for index in range(len(beams)):
         report("influence", 0.0, f"tracing beam {index + 1} of {len(beams)}")
         parts.append(chosen.prepare(medium, beams, index, rows))
-    del medium
     matrix, extra = _assemble(parts, beams, rows.size, names)
+    del parts
+    cases = None
+    if scenarios is not None:
+        cases = compute_scenarios(
+            *(patient, beams, chosen, medium, dose_grid, rows),
+            scenarios=scenarios,
+            structures=robust_structures,
+        )
     return Influence(
         *(patient, beams, dose_grid, rows, matrix),
         extra=extra,
         provenance={**describe_engine(chosen), "machine": beams.machine.name},
+        scenarios=cases,
     )
 
 

@@ -15,6 +15,7 @@ from dosegrad.beams.beam import Beams
 from dosegrad.dose import Dose
 from dosegrad.errors import PlanError, unknown_name
 from dosegrad.geometry.grid import Grid
+from dosegrad.influence.scenario_map import ScenarioMatrices
 from dosegrad.patient.patient import Patient
 
 __all__ = ["Influence"]
@@ -41,6 +42,8 @@ class Influence:
         ``matrix``, each of the length of ``matrix.data``.
     provenance
         Engine, settings, version.
+    scenarios
+        Matrices of scenarios, if it was computed with some.
     """
 
     patient: Patient
@@ -50,6 +53,7 @@ class Influence:
     matrix: csc_array
     extra: Mapping[str, Float32Array] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
+    scenarios: ScenarioMatrices | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "voxels", readonly(self.voxels, np.int64))
@@ -61,7 +65,8 @@ class Influence:
 
     def __repr__(self) -> str:
         rows, columns = self.matrix.shape
-        return f"Influence({rows} voxels × {columns} columns, {self.matrix.nnz} non-zeros)"
+        more = f", {len(self.scenarios.scenarios)} scenarios" if self.scenarios else ""
+        return f"Influence({rows} voxels × {columns} columns, {self.matrix.nnz} non-zeros{more})"
 
     @property
     def quantities(self) -> tuple[str, ...]:

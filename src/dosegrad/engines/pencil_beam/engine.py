@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -55,6 +55,9 @@ class PencilBeam:
     outside_body
         ``"air"`` (default): voxels whose centre is outside the external structure stop nothing;
         ``"ct"``: they count as the CT says, couch and masks included.
+    range_percent, range_mm
+        Range errors to compute with: all depths behind the skin are longer by this many per cent,
+        and by this many mm besides. Spots' energies and a range shifter stay as they are.
 
     Raises
     ------
@@ -69,8 +72,15 @@ class PencilBeam:
     lateral_cutoff: float = 0.995
     compensate_cutoff: bool = True
     outside_body: OutsideBody = "air"
+    range_percent: float = 0.0
+    range_mm: float = 0.0
 
     def __post_init__(self) -> None:
+        if not (np.isfinite(self.range_mm) and -100.0 < self.range_percent < np.inf):
+            raise SettingsError(
+                f"range errors of {self.range_percent} % and {self.range_mm} mm cannot be; give "
+                "finite numbers, per cent above -100."
+            )
         if not 0.5 <= self.lateral_cutoff <= 1.0 - 1e-9:
             raise SettingsError(
                 f"lateral cut-off {self.lateral_cutoff} must be a share from 0.5 to below 1, "
@@ -83,6 +93,10 @@ class PencilBeam:
     def sees_only_water(self) -> bool:
         """Whether a stopping power ratio is all that the engine needs of a medium: yes."""
         return True
+
+    def with_range_error(self, *, percent: float, mm: float) -> PencilBeam:
+        """The same engine with depths behind the skin longer by ``percent`` % and ``mm``."""
+        return replace(self, range_percent=percent, range_mm=mm)
 
     def quantities(self, machine: ParticleMachine) -> tuple[str, ...]:
         """``"dose"``, and ``"let_dose"`` where the machine has LET tables."""
@@ -127,8 +141,11 @@ class PencilBeam:
             skin = meet_skin(medium, beam, rays_of(beams, beam_index)[0])
         else:
             skin = Skin(skin_heights, np.zeros_like(skin_heights))
+        stretch = 1.0 + self.range_percent / 100.0
+        skin = Skin(skin.heights, stretch * skin.depths - self.range_mm)
         rays, tables = prepare_rays(beams, beam_index, skin, medium.grid, self.lateral_cutoff)
         scene = prepare_scene(medium, beam, voxels, rays, depths)
+        scene = scene._replace(depths=stretch * scene.depths)
         factor = 1.0 / self.lateral_cutoff if self.compensate_cutoff else 1.0
         return PencilBeamColumns(scene, rays, tables, factor)
 
