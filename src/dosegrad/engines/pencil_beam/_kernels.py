@@ -172,20 +172,24 @@ def _pick(
     """Number of the first ``left`` voxels that a column reaches.
 
     Their rows and knots become the rows of ``picked``, their squared distances and mm behind the
-    knots the first of ``work``. Every voxel is written and only those in reach are kept, so that
-    nothing hangs on a branch that the processor cannot foresee.
+    knots the first of ``work``. In the first loop every voxel is written and only those in reach
+    are kept, so that nothing hangs on a branch that the processor cannot foresee.
     """
     r2s, depths, rows, buckets = found[0], found[1], places[0], places[1]
-    rows_in, knots, r2_in, behinds = picked[0], picked[1], work[0], work[1]
+    numbers, knots, r2_in, behinds = picked[0], picked[1], work[0], work[1]
     end = knot_depths[knot_depths.size - 1]
     n = 0
     for i in range(left):
-        depth, r2 = depths[i], r2s[i]
+        depth = depths[i]
         knot = _knot_of(depth, buckets[i], knot_depths, bucket_knots, most)
         behind = max(depth - knot_depths[knot], 0.0)
-        rows_in[n], knots[n] = rows[i], knot
-        r2_in[n], behinds[n] = r2, behind
-        n += (r2 <= reach[knot, 0] + behind * reach[knot, 1]) & (depth <= end)
+        numbers[n], knots[n] = i, knot
+        n += (r2s[i] <= reach[knot, 0] + behind * reach[knot, 1]) & (depth <= end)
+    for m in range(n):
+        at = np.uint64(numbers[m])
+        r2_in[m] = r2s[at]
+        behinds[m] = max(depths[at] - knot_depths[np.uint64(knots[m])], 0.0)
+        numbers[m] = rows[at]
     return n
 
 
