@@ -9,7 +9,7 @@ factorised from the lowest group up:
 
 from __future__ import annotations
 
-from math import ceil, floor
+from math import floor
 
 import numpy as np
 
@@ -249,8 +249,7 @@ def _advance(factors: Array, state: Array, stages: Array) -> None:
 @kernel
 def _note(record: Record, path: int, k: int, before: Array, after: Array, scattered: float) -> None:
     """Averages over step ``k`` from the measures at its two edges."""
-    lost = before[0] - after[0]
-    record.lost[path, k] = lost
+    record.lost[path, k] = before[0] - after[0]
     record.number[path, k + 1] = after[5]
     if before[4] + after[4] > 2.0 * FEWEST:
         record.scattered[path, k] = scattered * (before[3] + after[3]) / (before[4] + after[4])
@@ -262,61 +261,108 @@ def _note(record: Record, path: int, k: int, before: Array, after: Array, scatte
 
 
 @kernel
-def _collect(
-    families: Families,
-    media: Media,
-    family: int,
-    material: int,
-    water: float,
-    depth: float,
-    sums: Array,
-) -> tuple[float, float, float]:
-    """Add a piece of ``water`` mm times density to an interval that has begun.
+def _between(start: Array, end: Array, share: float, length: float, out: Array) -> None:
+    """Measures inside an interval of ``length`` mm of water from those at its ends.
 
-    Returns its water-equivalent thickness, what it straggles, and its scattering, g/cm2 of water;
-    ``sums`` (2, groups + 1) gets drift and removal at the edges of the groups.
+    Protons vanish exponentially; the energy of one is the cubic that has the stopping power as its
+    slope at both ends.
     """
-    full, h, low = families.full[family], families.width[family], families.low[family]
-    half = 0.5 * water * _value(media, material, 0, full - depth)
-    kappa = _value(media, material, 0, full - depth - half)
-    here = depth + 0.5 * water * kappa
-    for g in range(sums.shape[1]):
-        left = low + g * h - here
-        sums[0, g] += water * (_value(media, material, 0, left) - kappa)
-        sums[1, g] += 0.1 * water * _value(media, material, 1, left)
-    scattering = 0.1 * water * _value(media, material, 2, full - here)
-    return water * kappa, water * media.straggling[material], scattering
+    for q in range(1, 6):
+        out[q] = start[q] + share * (end[q] - start[q])
+    if start[5] <= FEWEST or end[5] <= FEWEST:
+        out[0] = start[0] + share * (end[0] - start[0])
+        return
+    out[5] = start[5] * (end[5] / start[5]) ** share
+    rest = 1.0 - share
+    first, last = start[0] / start[5], end[0] / end[5]
+    slope_first, slope_last = length * start[1] / start[5], length * end[1] / end[5]
+    mean = rest * rest * (1.0 + 2.0 * share) * first + share * share * (3.0 - 2.0 * share) * last
+    mean -= share * rest * (rest * slope_first - share * slope_last)
+    out[0] = out[5] * mean
 
 
 @kernel
 def _note_steps(
-    families: Families,
-    family: int,
     record: Record,
     path: int,
     steps: tuple[int, int],
     depths: tuple[float, float],
-    states: tuple[Array, Array, Array],
     measures: Array,
     gained: Array,
 ) -> None:
-    """Averages over steps that end in the interval between two ``depths``, with its ``states``.
+    """Averages over steps that end in the interval between two ``depths``.
 
-    Between the state at its start and that at its end the third is scratch. ``measures`` (2, 6):
-    those at the start of the first step, and scratch.
+    ``measures`` (4, 6): at the start of the first step, at both ends of the interval, and scratch.
     """
-    start, end, mixed = states
+    length = depths[1] - depths[0]
     for k in range(steps[0], steps[1]):
-        depth = record.depth[path, k + 1]
         share = 1.0
-        if depths[1] > depths[0]:
-            share = (depth - depths[0]) / (depths[1] - depths[0])
-        for g in range(start.shape[0]):
-            for i in range(3):
-                mixed[g, i] = start[g, i] + share * (end[g, i] - start[g, i])
-        _measure(families, family, depth, mixed, measures[1])
-        _note(record, path, k, measures[0], measures[1], gained[k])
-        measures[0] = measures[1]
+        if length > 0.0:
+            share = (record.depth[path, k + 1] - depths[0]) / length
+        _between(measures[1], measures[2], share, length, measures[3])
+        _note(record, path, k, measures[0], measures[3], gained[k])
+        measures[0] = measures[3]
+
+
+@kernel
+def _integrate(
+    families: Families,
+    media: Media,
+    family: int,
+    depths: tuple[float, float],
+    crossed: Array,
+    sums: Array,
+) -> float:
+    """Drift and removal at the edges of the groups over an interval; what it straggles, mm.
+
+    ``crossed`` (materials,): thickness of each as mass, mm of water; it is emptied.
+    """
+    here = 0.5 * (depths[0] + depths[1])
+    low, h = families.low[family] - here, families.width[family]
+    straggling = 0.0
+    sums[0] = depths[0] - depths[1]
+    sums[1] = 0.0
+    for m in range(crossed.size):
+        if crossed[m] > 0.0:
+            straggling += crossed[m] * media.straggling[m]
+            for g in range(sums.shape[1]):
+                sums[0, g] += crossed[m] * _value(media, m, 0, low + g * h)
+                sums[1, g] += 0.1 * crossed[m] * _value(media, m, 1, low + g * h)
+            crossed[m] = 0.0
+    return straggling
+
+
+@kernel
+def _cross(
+    families: Families, media: Media, family: int, material: int, water: float, depth: float
+) -> tuple[float, float]:
+    """Water-equivalent thickness, mm, and scattering, g/cm2 of water, of mass as ``water`` mm."""
+    left = families.full[family] - depth
+    half = 0.5 * water * _value(media, material, 0, left)
+    kappa = _value(media, material, 0, left - half)
+    return water * kappa, 0.1 * water * _value(media, material, 2, left - half)
+
+
+@kernel
+def _step_over(
+    families: Families,
+    media: Media,
+    family: int,
+    depths: tuple[float, float],
+    work: tuple[Array, Array, Array, Array, Array, Array, Array],
+    measures: Array,
+) -> None:
+    """Take the state over the interval between two ``depths``, in place; measures at its ends."""
+    state, stages, blocks, factors, scratch, sums, crossed = work
+    straggling = _integrate(families, media, family, depths, crossed, sums)
+    middle = 0.5 * (depths[0] + depths[1])
+    now = scratch.ravel()[9:]
+    _assemble(families, family, middle, straggling, sums[0], sums[1], blocks, now)
+    _factorise(blocks, factors, scratch)
+    _advance(factors, state, stages)
+    state[:] = stages[2]
+    measures[1] = measures[2]
+    _measure(families, family, depths[1], state, measures[2])
 
 
 @kernel
@@ -334,52 +380,37 @@ def _march_path(
     n = state.shape[0]
     full, h = families.full[family], families.width[family]
     floor_, beyond = longest[0] * h, families.low[family] + n * h
-    stages, factors = np.zeros((3, n, 3)), np.zeros((3, n, 3, 3))
-    blocks, scratch, now = np.zeros((n, 3, 3, 3)), np.zeros((3, 3)), np.zeros(OPERATOR)
-    sums, mixed = np.zeros((2, n + 1)), np.zeros((n, 3))
-    measures, gained = np.zeros((2, 6)), np.zeros(layers.n_steps)
-    _measure(families, family, 0.0, state, measures[0])
+    work = (
+        *(state, np.zeros((3, n, 3)), np.zeros((n, 3, 3, 3)), np.zeros((3, n, 3, 3))),
+        *(np.zeros((7, 3)), np.zeros((2, n + 1)), np.zeros(media.straggling.size)),
+    )
+    crossed = work[6]
+    measures, gained = np.zeros((4, 6)), np.zeros(layers.n_steps)
+    _measure(families, family, 0.0, state, measures[2])
+    measures[0] = measures[2]
     record.number[path, 0] = measures[0, 5]
-    depth, solved, straggling, done = 0.0, 0.0, 0.0, 0
+    depth, solved, done = 0.0, 0.0, 0
     entry, stop = layers.offsets[path], layers.offsets[path + 1]
     for k in range(layers.n_steps):
         while entry < stop and layers.step[entry] == k:
             left = layers.mass[entry] * 10.0  # g/cm2 of water are mm times 10
+            material = layers.material[entry]
             while left > 0.0 and depth < beyond:
                 limit = max(floor_, min(longest[1] * (full - depth), longest[2]))
-                piece = min(left, limit / ceil(limit / max(solved + limit - depth, 0.2 * limit)))
-                water, straggles, scatters = _collect(
-                    families, media, family, layers.material[entry], piece, depth, sums
-                )
+                piece = min(left, max(solved + limit - depth, 0.2 * limit))
+                water, scatters = _cross(families, media, family, material, piece, depth)
                 left = left - piece if left > piece * (1.0 + 1e-12) else 0.0
+                crossed[material] += piece
                 depth += water
-                straggling += straggles
                 gained[k] += scatters
                 if depth - solved > 0.8 * limit:
-                    middle = 0.5 * (solved + depth)
-                    _assemble(families, family, middle, straggling, sums[0], sums[1], blocks, now)
-                    _factorise(blocks, factors, scratch)
-                    _advance(factors, state, stages)
-                    _note_steps(
-                        *(families, family, record, path, (done, k), (solved, depth)),
-                        *((state, stages[2], mixed), measures, gained),
-                    )
-                    state[:] = stages[2]
-                    sums[:] = 0.0
-                    solved, straggling, done = depth, 0.0, k
+                    _step_over(families, media, family, (solved, depth), work, measures)
+                    _note_steps(record, path, (done, k), (solved, depth), measures, gained)
+                    solved, done = depth, k
             entry += 1
         record.depth[path, k + 1] = depth
-    if depth > solved:
-        middle = 0.5 * (solved + depth)
-        _assemble(families, family, middle, straggling, sums[0], sums[1], blocks, now)
-        _factorise(blocks, factors, scratch)
-        _advance(factors, state, stages)
-    else:
-        stages[2] = state
-    _note_steps(
-        *(families, family, record, path, (done, layers.n_steps), (solved, depth)),
-        *((state, stages[2], mixed), measures, gained),
-    )
+    _step_over(families, media, family, (solved, depth), work, measures)
+    _note_steps(record, path, (done, layers.n_steps), (solved, depth), measures, gained)
 
 
 @parallel_kernel

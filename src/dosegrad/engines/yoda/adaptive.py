@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Adaptive", "choose_schemes", "heterogeneity"]
 
 _BATCH: Final = 2000  # spots that are probed at once
+_COARSEST: Final = 0.75  # pitch in the spot's standard deviation
 _ANGLES: Final = np.radians(np.arange(6) * 60.0 + 7.0)
 
 
@@ -39,6 +40,8 @@ class Adaptive:
     pitches
         Of the lattices from each of them on, in the spot's standard deviation; below the first
         spots stay whole.
+    voxels_per_pitch
+        Least pitch in sizes of a voxel.
 
     Raises
     ------
@@ -47,7 +50,8 @@ class Adaptive:
     """
 
     spreads: tuple[float, ...] = (0.05, 0.4, 1.5)
-    pitches: tuple[float, ...] = (0.7, 0.5, 1.0 / 3.0)
+    pitches: tuple[float, ...] = (0.75, 0.5, 1.0 / 3.0)
+    voxels_per_pitch: float = 1.0
 
     def __post_init__(self) -> None:
         ascending = all(b > a for a, b in zip((0.0, *self.spreads), self.spreads, strict=False))
@@ -62,10 +66,16 @@ def choose_schemes(
     settings: Adaptive, transport: BeamTransport, chosen: NDArray[np.intp]
 ) -> list[Splitting]:
     """Scheme of each of the ``chosen`` spots."""
+    levels = np.searchsorted(settings.spreads, heterogeneity(transport, chosen), side="right")
+    size = np.sqrt(transport.spots.moments[chosen, :, 0]).mean(axis=1)
+    voxel = float(np.mean(transport.grid.spacing))
+    # Beamlets much narrower than voxels see no more; pitches in whole 1/24 keep schemes few.
+    finest = np.ceil(24.0 * np.minimum(settings.voxels_per_pitch * voxel / size, _COARSEST)) / 24.0
     whole = split_on_rings((1,))
-    schemes = [whole, *(split_on_lattice(pitch) for pitch in settings.pitches)]
-    level = np.searchsorted(settings.spreads, heterogeneity(transport, chosen), side="right")
-    return [schemes[int(i)] for i in level]
+    return [
+        whole if level == 0 else split_on_lattice(max(settings.pitches[level - 1], float(least)))
+        for level, least in zip(levels, finest, strict=True)
+    ]
 
 
 def heterogeneity(transport: BeamTransport, chosen: NDArray[np.intp]) -> Array:

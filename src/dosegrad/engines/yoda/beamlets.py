@@ -104,7 +104,7 @@ def prepare_spots(beams: Beams, index: int, grid: Grid, scattering: ScatteringMo
     EnergyError
         If an energy is none of the machine's, or a range shifter stops the beam.
     """
-    beam, machine = beams[index], beams.machine
+    beam, machine = beams[index], beams.particles
     columns = beams.columns[beams.columns_of(index)]
     levels, quality = np.unique(columns["energy"], return_inverse=True)
     spaces = [phase_space(machine, float(level)) for level in levels]

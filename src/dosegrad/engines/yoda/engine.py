@@ -147,7 +147,7 @@ class Yoda:
         CapabilityError
             If the machine's particles are no protons.
         """
-        self.quantities(beams.machine)
+        self.quantities(beams.particles)
         total = np.zeros(medium.grid.n_voxels)
         grid = voxels_of(medium.grid)
         for index in range(len(beams)):

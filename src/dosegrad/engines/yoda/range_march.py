@@ -11,8 +11,8 @@ On :math:`r' = r + w(z)`, :math:`dw/dz = \rho \kappa_m(\bar E)`, the beam hardly
 diffusion and what :math:`\kappa` differs from that of the mean energy remain: Legendre P0 to P2 in
 some 20 groups, interior penalty and upwind fluxes, SDIRK3 in depth. Everything that depends on the
 residual range of a group alone is tabulated once per beam quality, at 1/32 of a group; all groups
-then share one interpolation. Implicit steps are 0.8 groups near the end of range and longer far
-from it; what leaves the beam in the thin steps between is read from the same tables.
+then share one interpolation. Implicit steps are half a group near the end of range and longer
+far from it; between them the energy of a proton is a cubic whose slopes are the stopping powers.
 
 Source: [Burlacu2024]_ for the equation.
 """
@@ -37,8 +37,8 @@ from dosegrad.units import MM_PER_CM
 
 __all__ = ["PreparedMarch", "RangeMarch", "empty_record"]
 
-_HALF_WIDTH: Final = 8.0  # of the window, in standard deviations of the final range spread
-_GROUP: Final = 0.75  # width of a group in the same
+_HALF_WIDTH: Final = 6.0  # of the window, in standard deviations of the final range spread
+_GROUP: Final = 0.6  # width of a group in the same
 _PARTS: Final = 32  # rows of the tables per group
 _SLOWEST: Final = 1.0  # MeV, below which scattering is not averaged
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
@@ -58,9 +58,9 @@ class RangeMarch:
         Of all implicit steps, mm of water.
     """
 
-    groups_per_step: float = 0.8
-    range_per_step: float = 0.06
-    longest: float = 8.0
+    groups_per_step: float = 0.5
+    range_per_step: float = 0.08
+    longest: float = 10.0
 
     def prepare(
         self,

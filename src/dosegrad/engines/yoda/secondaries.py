@@ -40,6 +40,11 @@ HALO_VARIANCES: Final = (5.0, 20.0, 60.0, 150.0, 400.0)
 _PLACES: Final = np.arange(0.5, 50.0)  # distances from the axis at which Gaussians are fitted, mm
 _SPOT: Final = 12.0  # variance of a spot with which they are, mm2
 _OUTERMOST: Final = 95.0  # mm, of the open ring
+# Energies for which tables are made, MeV; the others lie between. Their energy spread is a typical
+# one, which protons after nuclear events have forgotten.
+_LADDER_FROM: Final = 10.0
+_LADDER_STEP: Final = 15.0
+_TYPICAL_STD: Final = 0.008
 _STEPS: Final = 90  # intervals of depth
 _FAR: Final = 1.08  # of the range, where tables end, plus five standard deviations
 
@@ -89,9 +94,36 @@ class Secondaries:
         return cls(np.zeros(shape), halo, np.zeros(shape))
 
 
-@lru_cache(maxsize=512)
-def water_secondaries(energy: float, energy_std: float, water_i_value: float) -> WaterSecondaries:
-    """Tables of one beam quality, mean energy and standard deviation in MeV."""
+def water_secondaries(energy: float, water_i_value: float) -> WaterSecondaries:
+    """Tables of one energy, MeV, between those of a ladder, at the same share of the range."""
+    place = max(energy - _LADDER_FROM, 0.0) / _LADDER_STEP
+    lower = int(place)
+    share = place - lower
+    full = float(range_in_water(energy, water_i_value=water_i_value))
+    parts = []
+    for number, weight in ((lower, 1.0 - share), (lower + 1, share)):
+        rung = _LADDER_FROM + _LADDER_STEP * number
+        if weight > 0.0:
+            table = _on_ladder(rung, water_i_value)
+            reach = float(range_in_water(rung, water_i_value=water_i_value))
+            parts.append((weight, table, full / reach))
+    depth = parts[0][1].depth * parts[0][2]
+    return WaterSecondaries(depth, *(_mixed(parts, depth, n) for n in ("core", "halo", "let")))
+
+
+def _mixed(parts: list[tuple[float, WaterSecondaries, float]], depth: Array, name: str) -> Array:
+    """Weighted sum of one quantity of some tables, their depths scaled, at ``depth``."""
+    total = 0.0
+    for weight, table, scale in parts:
+        rows = np.atleast_2d(getattr(table, name))
+        total = total + weight * np.stack([np.interp(depth, table.depth * scale, r) for r in rows])
+    return np.asarray(total if name == "halo" else np.asarray(total)[0])
+
+
+@lru_cache(maxsize=64)
+def _on_ladder(energy: float, water_i_value: float) -> WaterSecondaries:
+    """Tables of one energy of the ladder, MeV."""
+    energy_std = _TYPICAL_STD * energy
     full = float(range_in_water(energy, water_i_value=water_i_value))
     width = float(range_straggling(full)) + 0.02 * full * energy_std / max(energy * 0.02, 1e-9)
     end = _FAR * full + 5.0 * min(width, 0.2 * full)

@@ -111,8 +111,7 @@ class BeamTransport:
         out = Secondaries.empty((layers.family.size, layers.n_steps))
         for family in np.unique(layers.family):
             rows = np.flatnonzero(layers.family == family)
-            energy, std = self.spots.energies[family], self.spots.energy_stds[family]
-            table = water_secondaries(energy, std, self.water_i_value)
+            table = water_secondaries(self.spots.energies[family], self.water_i_value)
             part = secondaries_along(table, slowing, rows, record.number[rows])
             for name in ("core", "let"):
                 getattr(out, name)[rows] = getattr(part, name)
