@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from dosegrad._version import __version__
 from dosegrad.arrays import Weights, readonly
 from dosegrad.beams.beam import Beams
+from dosegrad.beams.bixels import bixels_to_beams
 from dosegrad.beams.spots import spots_to_beams
 from dosegrad.dose import Dose
 from dosegrad.engines.protocols import ChoosesGrid, ForwardEngine, InfluenceEngine
@@ -22,11 +23,13 @@ from dosegrad.geometry.grid import Grid, Triple
 from dosegrad.influence.build import (
     choose_grid,
     choose_voxels,
+    default_engine,
     describe_engine,
     prepare_medium,
     resolve_engine,
 )
 from dosegrad.machine.particle import ParticleMachine
+from dosegrad.machine.photon import PhotonMachine
 from dosegrad.patient.patient import Patient
 from dosegrad.registry import ENGINES, PLAN_WRITERS, load_object
 
@@ -42,7 +45,8 @@ class Plan:
     beams
         Fields and columns.
     weights
-        Weight of every column (n_columns,), 10^6 particles a spot, whole course, not negative.
+        Weight of every column (n_columns,), not negative, whole course: 10^6 particles a spot, or
+        fluence of a bixel, which is MU where the machine is calibrated.
     dose
         Dose of the whole course; ``None`` for a plan whose dose was not computed yet.
     objective
@@ -173,6 +177,69 @@ class Plan:
         order = _field_order(spots[0], spots[1])
         return cls(beams, np.broadcast_to(weights, order.shape)[order], fractions=fractions)
 
+    @classmethod
+    def from_bixels(
+        cls,
+        machine: PhotonMachine,
+        *,
+        gantry: ArrayLike,
+        couch: ArrayLike = 0.0,
+        isocentre: Triple,
+        x: ArrayLike,
+        y: ArrayLike,
+        width: ArrayLike,
+        weight: ArrayLike,
+        fractions: int = 1,
+        position: str = "HFS",
+    ) -> Plan:
+        """A plan of explicit photon bixels.
+
+        Columns keep the order of the bixels within each field; a field is a pair of gantry and
+        couch angle.
+
+        Parameters
+        ----------
+        machine
+            What delivers them.
+        gantry, couch
+            Angles, degree: one for all bixels, or one for each.
+        isocentre
+            (x, y, z), mm, patient LPS.
+        x, y
+            Centres in the isocentre plane of the IEC gantry frame, mm, (n,).
+        width
+            Side of each square bixel in that plane, mm, (n,) or one for all.
+        weight
+            Whole course, (n,) or one for all.
+        fractions
+            Number of fractions of the course.
+        position
+            How the patient lies.
+
+        Raises
+        ------
+        BeamError
+            If numbers of values do not match, or a width is not positive.
+        """
+        beams = bixels_to_beams(
+            machine,
+            gantry=gantry,
+            couch=couch,
+            isocentre=isocentre,
+            x=x,
+            y=y,
+            width=width,
+            position=position,
+        )
+        n = beams.n_columns
+        weights, angle, turn = _as_row(weight), _as_row(gantry), _as_row(couch)
+        if weights.size not in (1, n):
+            raise BeamError(
+                f"{weights.size} weights do not fit {n} bixels; give one for all, or one for each."
+            )
+        order = _field_order(np.broadcast_to(angle, (n,)), np.broadcast_to(turn, (n,)))
+        return cls(beams, np.broadcast_to(weights, (n,))[order], fractions=fractions)
+
     def save(self, path: str | Path) -> None:
         """Write the plan, with its dose, to one file; :func:`dosegrad.load_plan` reads it.
 
@@ -203,7 +270,8 @@ def compute_dose(
     plan
         With what.
     engine
-        A name, or an engine with settings; by default the pencil beam.
+        A name, or an engine with settings; by default the pencil beam, or for photon machines
+        the photon kernels.
     grid
         Dose grid; by default that of the plan's dose if it has one, else the engine's choice if
         it makes one, else the patient's.
@@ -217,7 +285,7 @@ def compute_dose(
     BeamError
         If the beams were made for another patient position, or cannot be delivered.
     """
-    chosen = resolve_engine("pencil-beam" if engine is None else engine)
+    chosen = resolve_engine(default_engine(plan.beams) if engine is None else engine)
     if not isinstance(chosen, ForwardEngine):
         raise CapabilityError(
             f"engine {type(chosen).__name__} computes no dose without a matrix; engines that do: "

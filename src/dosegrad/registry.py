@@ -10,12 +10,21 @@ from typing import Any, Final
 
 from dosegrad.errors import unknown_name
 
-__all__ = ["ENGINES", "MACHINE_READERS", "PLAN_WRITERS", "load_object"]
+__all__ = ["DEFAULT_ENGINES", "ENGINES", "MACHINE_READERS", "PLAN_WRITERS", "load_object"]
 
 #: Engine name -> "module:attribute" of its settings class.
 ENGINES: Final[dict[str, str]] = {
     "pencil-beam": "dosegrad.engines.pencil_beam.engine:PencilBeam",
+    "photon-kernel": "dosegrad.engines.photon_kernel.engine:PhotonKernel",
     "yoda": "dosegrad.engines.yoda.engine:Yoda",
+}
+
+#: Modality of a machine -> engine that is used where none is named.
+DEFAULT_ENGINES: Final[dict[str, str]] = {
+    "carbon": "pencil-beam",
+    "helium": "pencil-beam",
+    "photons": "photon-kernel",
+    "protons": "pencil-beam",
 }
 
 #: File ending -> reader of a machine file.

@@ -17,7 +17,14 @@ from dosegrad.geometry.grid import Grid, Triple
 from dosegrad.geometry.rays import Crossings, crossings, path_integrals
 from dosegrad.patient.patient import OutsideBody, Patient
 
-__all__ = ["GrownTarget", "Intervals", "TargetDepths", "grown_target", "target_depths"]
+__all__ = [
+    "GrownTarget",
+    "Intervals",
+    "TargetDepths",
+    "grown_target",
+    "ray_ends",
+    "target_depths",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,9 +94,7 @@ def target_depths(
 
     Tissue is looked up only in the box around all rays from their entry to the target's end.
     """
-    ends = [
-        _ray_ends(beam, spots, patient.ct.grid) for beam, spots in zip(beams, rays, strict=True)
-    ]
+    ends = [ray_ends(beam, spots, patient.ct.grid) for beam, spots in zip(beams, rays, strict=True)]
     found = [crossings(target.grid, target.mask, *pair) for pair in ends]
     hits = [
         (starts[c.rays()], finish[c.rays()], c.alpha_out)
@@ -139,7 +144,7 @@ def _tissue(
     return patient.ct.grid.part(first, last), np.ascontiguousarray(ratio)
 
 
-def _ray_ends(beam: Beam, spots: Array, grid: Grid) -> tuple[Points, Points]:
+def ray_ends(beam: Beam, spots: Array, grid: Grid) -> tuple[Points, Points]:
     """Starts and ends (n, 3) of rays: the source, or upstream of the grid, and behind it."""
     corners = grid.to_point(list(product(*((-0.5, n - 0.5) for n in grid.shape))))
     reach = float(np.linalg.norm(corners - np.asarray(beam.isocentre), axis=1).max()) + 1.0

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.arrays import Array, Points
-from dosegrad.errors import BeamError
+from dosegrad.errors import BeamError, CapabilityError
 from dosegrad.geometry.frames import gantry_to_patient
+from dosegrad.machine.kinds import Machine
 from dosegrad.machine.particle import ParticleMachine
 
 __all__ = ["COLUMN_DTYPE", "Beam", "Beams", "RangeShifter"]
@@ -123,7 +124,7 @@ class Beams:
         Structured array (n_columns,) of :data:`COLUMN_DTYPE`, ordered by beam.
     """
 
-    machine: ParticleMachine
+    machine: Machine
     fields: tuple[Beam, ...]
     columns: NDArray[Any]
 
@@ -145,6 +146,22 @@ class Beams:
             columns.flags.writeable = False
         object.__setattr__(self, "fields", tuple(self.fields))
         object.__setattr__(self, "columns", columns)
+
+    @property
+    def particles(self) -> ParticleMachine:
+        """The machine, for those that can do with particles only.
+
+        Raises
+        ------
+        CapabilityError
+            If it is a photon machine.
+        """
+        if not isinstance(self.machine, ParticleMachine):
+            raise CapabilityError(
+                f"machine {self.machine.name!r} delivers {self.machine.modality}, but this engine "
+                "or file is for particles; use the engine 'photon-kernel', or a particle machine."
+            )
+        return self.machine
 
     @property
     def n_columns(self) -> int:

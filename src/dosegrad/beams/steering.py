@@ -13,16 +13,21 @@ from dosegrad.arrays import Array, Points
 from dosegrad.beams._reach import TargetDepths, grown_target, target_depths
 from dosegrad.beams.air import air_thickness
 from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams, RangeShifter
+from dosegrad.beams.bixels import bixels_on_target
 from dosegrad.beams.spots import Lattice, lattice_points, thin_layers
 from dosegrad.errors import BeamError, SettingsError, TargetError, unknown_name
 from dosegrad.geometry.grid import Triple
+from dosegrad.machine.kinds import Machine
 from dosegrad.machine.particle import ParticleMachine
+from dosegrad.machine.photon import PhotonMachine
 from dosegrad.patient.patient import OutsideBody, Patient
 
-__all__ = ["DEFAULT_LAYER_SPACING", "STANDARD_RANGE_SHIFTER", "steer"]
+__all__ = ["DEFAULT_BIXEL", "DEFAULT_LAYER_SPACING", "STANDARD_RANGE_SHIFTER", "steer"]
 
 #: Wanted distance of energy layers unless said otherwise, mm in water.
 DEFAULT_LAYER_SPACING: Final = 2.5
+#: Side of photon bixels unless said otherwise, mm.
+DEFAULT_BIXEL: Final = 5.0
 #: Water-equivalent thickness of the range shifter that steering inserts where one is needed, mm.
 STANDARD_RANGE_SHIFTER: Final = 40.0
 #: Free path between an inserted range shifter and the skin, mm.
@@ -31,12 +36,13 @@ _RANGE_SHIFTER_GAP: Final = 50.0
 
 def steer(
     patient: Patient,
-    machine: ParticleMachine,
+    machine: Machine,
     *,
     target: str,
     gantry: float | Sequence[float],
     couch: float | Sequence[float] = 0.0,
     isocentre: Triple | None = None,
+    bixel: float | None = None,
     spot_spacing: float = 5.0,
     lattice: Lattice = "square",
     layer_spacing: float | None = None,
@@ -47,10 +53,13 @@ def steer(
     range_shifter: Literal["auto"] | RangeShifter | None = "auto",
     outside_body: OutsideBody = "air",
 ) -> Beams:
-    """Beams whose spots cover a target.
+    """Beams whose spots or bixels cover a target.
 
-    Rays pass the points of a lattice in the isocentre plane, as far as they cross the grown
-    target on the grid of the CT. On a ray there is a spot of each layer whose peak, after air and
+    Bixels of photon machines lie edge to edge on a square lattice in the isocentre plane; those
+    whose central ray crosses the grown target are kept.
+
+    For particles, rays pass the points of a lattice in the isocentre plane, as far as they cross
+    the grown target on the grid of the CT. On a ray there is a spot of each layer whose peak, after air and
     range shifter, lies between where the ray enters and where it leaves the grown target, in
     water-equivalent depth; a ray may do so several times. All rays of a beam share its layers.
 
@@ -64,6 +73,8 @@ def steer(
         Angles, degree, one for each beam; a single couch angle holds for all.
     isocentre
         (x, y, z), mm, patient LPS; by default the centre of mass of the target's voxels.
+    bixel
+        Side of photon bixels in the isocentre plane, mm; 5 mm if not given.
     spot_spacing
         Of the lattice in the isocentre plane, mm.
     lattice
@@ -72,8 +83,8 @@ def steer(
         Distance of the layers' peaks in water, mm or in widths of the peak at 80 % of its dose;
         2.5 mm if neither is given. A machine with fewer energies gives what it has.
     margin
-        By which the target grows in all directions, mm; by default the spot spacing, so that spots
-        on its edge can make the penumbra, plus the largest spacing of the CT.
+        By which the target grows in all directions, mm; by default one bixel, or the spot spacing,
+        so that spots on its edge can make the penumbra, plus the largest spacing of the CT.
     setup_margin
         Further growth, mm.
     range_margin_percent
@@ -94,11 +105,26 @@ def steer(
     BeamError
         If there is no beam.
     SettingsError
-        If a spacing is not positive or a margin is negative.
+        If a spacing is not positive, a margin is negative, or an option does not suit the machine.
     """
     angles = _angles(gantry, couch)
+    if isinstance(machine, PhotonMachine):
+        _check_photon_options(
+            layer_spacing, layer_spacing_peak_widths, lattice, range_margin_percent, range_shifter
+        )
+        width = DEFAULT_BIXEL if bixel is None else bixel
+        _check_margins(width, margin, setup_margin, 0.0)
+        return _steer_photons(
+            *(patient, machine, target, angles, isocentre, width),
+            growth=(width if margin is None else margin) + setup_margin,
+        )
+    if bixel is not None:
+        raise SettingsError(
+            f"bixels are for photons, but machine {machine.name!r} delivers {machine.modality}; "
+            "give spot_spacing instead."
+        )
     _check_lengths(spot_spacing, layer_spacing, layer_spacing_peak_widths)
-    _check_margins(margin, setup_margin, range_margin_percent)
+    _check_margins(None, margin, setup_margin, range_margin_percent)
     if not (range_shifter in ("auto", None) or isinstance(range_shifter, RangeShifter)):
         raise unknown_name("range shifter", range_shifter, ("auto", "None", "RangeShifter(...)"))
     patient.structure(target)
@@ -135,6 +161,27 @@ def steer(
         n_rays = int(part["ray"].max()) + 1
         parts.append(part)
     return Beams(machine, tuple(plan.beam for plan in plans), np.concatenate(parts))
+
+
+def _steer_photons(
+    patient: Patient,
+    machine: PhotonMachine,
+    target: str,
+    angles: Sequence[tuple[float, float]],
+    isocentre: Triple | None,
+    width: float,
+    *,
+    growth: float,
+) -> Beams:
+    """Beams of bixels whose central rays cross the target grown by ``growth`` mm."""
+    patient.structure(target)
+    region = grown_target(patient, target, growth)
+    centre = region.centre if isocentre is None else _point(isocentre)
+    fields = [Beam(g, c, centre, machine.sad, patient.ct.position) for g, c in angles]
+    lattices = [_lattice(beam, region.corners, width, "square") for beam in fields]
+    return bixels_on_target(
+        machine, fields, lattices, region, patient.ct.grid, width=width, target=target
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,7 +322,34 @@ def _check_lengths(spacing: float, layers: float | None, widths: float | None) -
             )
 
 
-def _check_margins(margin: float | None, setup: float, range_percent: float) -> None:
+def _check_photon_options(
+    layers: float | None,
+    widths: float | None,
+    lattice: Lattice,
+    range_margin: float,
+    shifter: object,
+) -> None:
+    """Photon beams have no layers; options that speak of them would be ignored in silence."""
+    given = {
+        "layer_spacing": layers is not None,
+        "layer_spacing_peak_widths": widths is not None,
+        "lattice": lattice != "square",
+        "range_margin_percent": range_margin != 0.0,
+        "range_shifter": shifter not in ("auto", None),
+    }
+    wrong = [name for name, is_given in given.items() if is_given]
+    if wrong:
+        raise SettingsError(
+            f"{', '.join(wrong)} cannot be set for a photon machine, which has no layers; leave "
+            "it out, and give bixel and margin only."
+        )
+
+
+def _check_margins(
+    bixel: float | None, margin: float | None, setup: float, range_percent: float
+) -> None:
+    if bixel is not None and not (np.isfinite(bixel) and bixel > 0):
+        raise SettingsError(f"bixel of {bixel:g} mm is not possible; give a positive width, as 5.")
     named = {"margin": margin, "set-up margin": setup, "range margin": range_percent}
     for name, value in named.items():
         if value is not None and not (np.isfinite(value) and value >= 0):

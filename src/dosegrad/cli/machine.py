@@ -23,10 +23,17 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Plot a machine's curves, and say its energies and ranges."""
+    from dosegrad.errors import CapabilityError
     from dosegrad.machine.library import load_machine
+    from dosegrad.machine.particle import ParticleMachine
 
     with working(silent=quiet or as_json) as bars, step(bars, f"drawing {name}"):
         machine = load_machine(name)
+        if not isinstance(machine, ParticleMachine):
+            raise CapabilityError(
+                f"machine {machine.name!r} delivers {machine.modality}, of which no picture is "
+                "made yet; choose a particle machine, such as 'generic-protons'."
+            )
         place = check_picture(out or Path(f"{machine.name}.png"))
         from dosegrad import plot
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from dosegrad.engines.pencil_beam.engine import PencilBeam
+    from dosegrad.engines.photon_kernel.engine import PhotonKernel
     from dosegrad.engines.yoda.engine import Yoda
 
-__all__ = ["PencilBeam", "Yoda"]
+__all__ = ["PencilBeam", "PhotonKernel", "Yoda"]
 
 _PLACES: Final[dict[str, str]] = {
     "PencilBeam": "dosegrad.engines.pencil_beam.engine",
+    "PhotonKernel": "dosegrad.engines.photon_kernel.engine",
     "Yoda": "dosegrad.engines.yoda.engine",
 }
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from dosegrad.arrays import Array, Float32Array, IntArray, Volume, Weights
 from dosegrad.beams.beam import Beams
 from dosegrad.geometry.grid import Grid
-from dosegrad.machine.particle import ParticleMachine
 from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import OutsideBody, Patient
 
@@ -80,7 +79,7 @@ class SeesWater(Protocol):
 class InfluenceEngine(Protocol):
     """Computes dose per unit weight, column by column."""
 
-    def quantities(self, machine: ParticleMachine) -> tuple[str, ...]:
+    def quantities(self, machine: Any) -> tuple[str, ...]:
         """Names of the quantities that it can compute with a machine, ``"dose"`` first."""
         ...
 

@@ -30,13 +30,14 @@ from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import OutsideBody, Patient
 from dosegrad.patient.water import WaterMedium, water_medium
 from dosegrad.progress import report
-from dosegrad.registry import ENGINES, load_object
+from dosegrad.registry import DEFAULT_ENGINES, ENGINES, load_object
 
 __all__ = [
     "VoxelChoice",
     "choose_grid",
     "choose_voxels",
     "compute_influence",
+    "default_engine",
     "describe_engine",
     "prepare_medium",
     "resolve_engine",
@@ -50,7 +51,7 @@ def compute_influence(
     patient: Patient,
     beams: Beams,
     *,
-    engine: str | InfluenceEngine = "pencil-beam",
+    engine: str | InfluenceEngine | None = None,
     dose_spacing: Triple | None = None,
     grid: Grid | None = None,
     voxels: VoxelChoice = "body",
@@ -68,7 +69,8 @@ def compute_influence(
     patient, beams
         Whom to irradiate, and with what.
     engine
-        A name, or an engine with settings such as ``engines.PencilBeam(lateral_cutoff=0.999)``.
+        A name, or an engine with settings such as ``engines.PencilBeam(lateral_cutoff=0.999)``; by
+        default ``"photon-kernel"`` for photon machines, else ``"pencil-beam"``.
     dose_spacing
         Spacing (z, y, x) of the dose grid, mm, over the box of the CT; by default that of
         :meth:`Patient.dose_grid`.
@@ -93,7 +95,7 @@ def compute_influence(
     PatientError, TargetError
         If no voxel is chosen.
     """
-    chosen = resolve_engine(engine)
+    chosen = resolve_engine(default_engine(beams) if engine is None else engine)
     _check_position(patient, beams)
     names = _checked_quantities(chosen, beams, quantities)
     dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
@@ -119,6 +121,11 @@ def compute_influence(
         provenance={**describe_engine(chosen), "machine": beams.machine.name},
         scenarios=cases,
     )
+
+
+def default_engine(beams: Beams) -> str:
+    """Name of the engine that is used for a machine of this modality unless one is named."""
+    return DEFAULT_ENGINES[beams.machine.modality]
 
 
 def resolve_engine(engine: str | InfluenceEngine | ForwardEngine) -> Any:
@@ -236,7 +243,8 @@ def _checked_quantities(
             f"engine {type(engine).__name__} computes no influence matrix; engines that do: "
             f"{', '.join(ENGINES)}."
         )
-    offered = engine.quantities(beams.machine)
+    is_photon = getattr(engine, "is_for_photons", False)
+    offered = engine.quantities(beams.machine if is_photon else beams.particles)
     wanted = (quantities,) if isinstance(quantities, str) else quantities
     names = tuple(dict.fromkeys(("dose", *wanted)))
     for name in names:

@@ -1,4 +1,4 @@
-"""Particle machines from matRad's base data files (MATLAB v5 ``.mat``)."""
+"""Machines from matRad's base data files (MATLAB v5 ``.mat``)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 from dosegrad.arrays import Array
 from dosegrad.errors import CapabilityError, DosegradError, FileFormatError, MachineError
+from dosegrad.io.matrad_photons import MATRAD_RASTER, photon_machine_of
+from dosegrad.machine.kinds import Machine
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
 
 __all__ = ["read_matrad_machine"]
@@ -19,9 +21,13 @@ _MODALITIES = ("protons", "helium", "carbon")
 
 
 def read_matrad_machine(
-    path: str | Path, *, gaussians: Literal["file", "single"] = "file", focus: int = 0
-) -> ParticleMachine:
-    """Base data of a matRad particle machine.
+    path: str | Path,
+    *,
+    gaussians: Literal["file", "single"] = "file",
+    focus: int = 0,
+    raster: float = MATRAD_RASTER,
+) -> Machine:
+    """Base data of a matRad machine for particles or photons.
 
     matRad counts the distances of its focus tables from the virtual source; they are turned into
     distances from the nozzle exit here. Its depth offset is subtracted when a table is looked up,
@@ -37,13 +43,16 @@ def read_matrad_machine(
         Gaussian ``sigma``, which many files hold besides.
     focus
         Which of the foci of ``initFocus`` to take, counted from 0.
+    raster
+        Of a photon machine: spacing of the fluence raster, mm, whose area per pixel the kernels
+        in the file contain. matRad, up to version 3.2 at least, has 0.5 mm and does not store it.
 
     Raises
     ------
     FileFormatError
         If the file is no MATLAB v5 file, is truncated, or lacks a field.
     CapabilityError
-        If it holds a photon machine.
+        If it holds a machine of another kind.
     MachineError
         If the file lacks the lateral model or focus asked for.
     """
@@ -52,10 +61,12 @@ def read_matrad_machine(
     try:
         meta = machine["meta"]
         modality = str(meta["radiationMode"])
+        if modality == "photons":
+            return photon_machine_of(file, machine, raster=raster)
         if modality not in _MODALITIES:
             raise CapabilityError(
-                f"machine file {file.name!r} holds {modality!r}, but only particle machines "
-                f"({', '.join(_MODALITIES)}) can be read. Choose a particle machine file."
+                f"machine file {file.name!r} holds {modality!r}, but only photons and "
+                f"{', '.join(_MODALITIES)} can be read. Choose such a machine file."
             )
         model = "singleGauss" if gaussians == "single" else str(meta["dataType"])
         return _particle_machine(file, meta, _entries(machine["data"]), model, focus)

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from dosegrad.errors import FileFormatError, unknown_name
 from dosegrad.machine.archive import read_machine_archive
+from dosegrad.machine.kinds import Machine
 from dosegrad.machine.particle import ParticleMachine
+from dosegrad.machine.photon import PhotonMachine
 from dosegrad.machine.research import research_protons
 from dosegrad.registry import MACHINE_READERS, load_object
 
@@ -22,7 +24,7 @@ MACHINES: Final[dict[str, str]] = {
 }
 
 
-def load_machine(name_or_path: str | Path, **options: Any) -> ParticleMachine:
+def load_machine(name_or_path: str | Path, **options: Any) -> Machine:
     """The machine of this name, or that of a file.
 
     Parameters
@@ -71,17 +73,15 @@ def load_machine(name_or_path: str | Path, **options: Any) -> ParticleMachine:
 
 
 @lru_cache(maxsize=8)
-def _packaged(name: str) -> ParticleMachine:
+def _packaged(name: str) -> Machine:
     with as_file(files("dosegrad.machine") / "data" / f"{name}.npz") as path:
         return read_machine_archive(path)
 
 
 @lru_cache(maxsize=8)
-def _from_file(
-    path: str, suffix: str, stamp: int, options: tuple[tuple[str, Any], ...]
-) -> ParticleMachine:
+def _from_file(path: str, suffix: str, stamp: int, options: tuple[tuple[str, Any], ...]) -> Machine:
     """The machine of a file; ``stamp``, its time of change, keeps the cache true."""
     del stamp
     machine = load_object("machine reader", MACHINE_READERS, suffix)(path, **dict(options))
-    assert isinstance(machine, ParticleMachine)
+    assert isinstance(machine, (ParticleMachine, PhotonMachine))
     return machine

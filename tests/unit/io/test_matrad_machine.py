@@ -63,9 +63,9 @@ def test_several_gaussians(tmp_path):
     assert data.weights[:, 0] == pytest.approx([0.8, 0.1, 0.1])
 
 
-def test_refuses_photons(tmp_path):
-    with pytest.raises(CapabilityError, match="only particle machines"):
-        read_matrad_machine(write(tmp_path / "m.mat", mode="photons"))
+def test_refuses_other_modalities(tmp_path):
+    with pytest.raises(CapabilityError, match="only photons and protons, helium, carbon"):
+        read_matrad_machine(write(tmp_path / "m.mat", mode="brachy"))
 
 
 def test_refuses_missing_model_and_focus(tmp_path):

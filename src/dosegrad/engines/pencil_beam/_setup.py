@@ -142,7 +142,7 @@ def prepare_rays(
     beams: Beams, index: int, skin: Skin, grid: Grid, cutoff: float
 ) -> tuple[Rays, Tables]:
     """Rays and columns of a beam and the tables that they look things up in."""
-    beam, machine = beams[index], beams.machine
+    beam, machine = beams[index], beams.particles
     spots, ray = rays_of(beams, index)
     nominal = beams.columns["energy"][beams.columns_of(index)]
     levels, energies = np.unique(nominal, return_inverse=True)

@@ -13,6 +13,7 @@ from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams, RangeShifter
 from dosegrad.errors import MachineError
 from dosegrad.io.dicom.ion_devices import ShifterSetting
 from dosegrad.io.dicom.ion_plans import IonBeam, IonPlan, Layer
+from dosegrad.machine.kinds import Machine
 from dosegrad.machine.library import load_machine
 from dosegrad.machine.particle import ParticleMachine
 from dosegrad.plan import Plan
@@ -30,8 +31,17 @@ def machine_for(plan: IonPlan, machine: ParticleMachine | str | Path) -> Particl
         return machine
     if Path(machine).suffix.lower() == ".csv":
         energies = {layer.energy for field in plan.fields for layer in field.layers}
-        return load_machine(Path(machine), energies=tuple(sorted(energies)))
-    return load_machine(machine)
+        return _for_particles(load_machine(Path(machine), energies=tuple(sorted(energies))))
+    return _for_particles(load_machine(machine))
+
+
+def _for_particles(machine: Machine) -> ParticleMachine:
+    if not isinstance(machine, ParticleMachine):
+        raise MachineError(
+            f"machine {machine.name!r} delivers {machine.modality}, but the plan is for ions; "
+            "choose a particle machine."
+        )
+    return machine
 
 
 def deliver(plan: IonPlan, machine: ParticleMachine, *, position: str) -> tuple[Plan, list[str]]:

@@ -72,7 +72,7 @@ def write_ion_plan(plan: Plan, structure_set: str, folder: Path, identity: Ident
     OutputError
         If a beam has no spot with a weight, or the file cannot be written.
     """
-    machine = plan.beams.machine
+    machine = plan.beams.particles
     if machine.modality not in _RADIATION:
         raise OutputError(
             f"a plan of {machine.modality} cannot be written as an ion plan; known are "
@@ -114,7 +114,7 @@ def write_ion_plan(plan: Plan, structure_set: str, folder: Path, identity: Ident
 
 def _layers(plan: Plan, beam: int) -> tuple[_Layer, ...]:
     """Layers of a beam from the highest energy down, spots in the order of the plan."""
-    machine = plan.beams.machine
+    machine = plan.beams.particles
     part = plan.beams.columns_of(beam)
     columns, weights = plan.beams.columns[part], plan.weights[part]
     columns, weights = columns[weights > 0], weights[weights > 0]

@@ -1,0 +1,1 @@
+"""Photon pencil kernels: bixels convolved with three depth components."""

@@ -1,0 +1,250 @@
+"""The photon pencil kernel engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosegrad.arrays import Array, Float32Array, IntArray, Weights
+from dosegrad.beams.beam import Beams
+from dosegrad.engines.photon_kernel._arrays import Bixels, Profiles, Scene
+from dosegrad.engines.photon_kernel._setup import (
+    ElectronDensity,
+    LateralPlane,
+    photon_machine,
+    prepare_bixels,
+    prepare_profiles,
+    prepare_scene,
+    skin_distance,
+)
+from dosegrad.errors import BeamError, SettingsError, unknown_name
+from dosegrad.machine.kinds import Machine
+from dosegrad.patient.patient import OutsideBody
+from dosegrad.progress import report
+
+__all__ = ["PhotonColumns", "PhotonKernel"]
+
+#: Between two looks for an interruption a kernel walks about this many columns times voxels.
+_CHUNK_WORK: Final = 60_000_000
+#: Parts of the patient that are worked on side by side where dose is added up.
+_PARTS: Final = 64
+_OUTSIDE: Final = ("air", "ct")
+_PLANES: Final = ("isocentre", "ray")
+_FLUENCES: Final = ("uniform", "machine")
+
+
+@dataclass(frozen=True, slots=True)
+class PhotonKernel:
+    r"""Dose of photon bixels by pencil kernels in three depth components.
+
+    .. math:: D = \left(\frac{SAD}{r}\right)^2 \sum_{k=1}^{3} \frac{\beta_k}{\beta_k - m}
+       \left(e^{-m t} - e^{-\beta_k t}\right) [F * G * K_k](x, y)
+
+    in Gy per unit weight: r the distance to the source, t the exact radiological depth of the
+    voxel centre in relative electron density, (x, y) where its ray meets the isocentre plane, F
+    the bixel, G the Gaussian blur of focal source and head scatter, K_k the machine's kernels,
+    interpolated to the distance from source to skin on the beam's axis.
+
+    Parameters
+    ----------
+    lateral_cutoff
+        Distance beyond the bixel's corner where columns end, mm, in the plane of ``lateral_plane``.
+    relative_cutoff
+        Share of a column's highest dose below which an entry is left out; 0 keeps all.
+    primary_fluence
+        ``"uniform"``, or ``"machine"``: the machine's fluence in air, averaged over each bixel.
+    lateral_plane
+        ``"isocentre"``: neighbouring bixels meet edge to edge; ``"ray"``: the bixel and its
+        distances lie across its own ray, as in matRad.
+    outside_body
+        ``"air"``: voxels whose centre is outside the external structure attenuate nothing;
+        ``"ct"``: they count as the CT says.
+
+    Raises
+    ------
+    SettingsError
+        If a setting is out of its range.
+
+    References
+    ----------
+    Bortfeld, Schlegel, Rhein 1993, Med. Phys. 20, 311 [Bortfeld1993]_.
+    """
+
+    lateral_cutoff: float = 50.0
+    relative_cutoff: float = 0.0
+    primary_fluence: Literal["uniform", "machine"] = "uniform"
+    lateral_plane: LateralPlane = "isocentre"
+    outside_body: OutsideBody = "air"
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.lateral_cutoff <= 1000.0:
+            raise SettingsError(
+                f"lateral cut-off {self.lateral_cutoff} mm is not possible; give 1 to 1000 mm, "
+                "such as 50."
+            )
+        if not 0.0 <= self.relative_cutoff <= 0.5:
+            raise SettingsError(
+                f"relative cut-off {self.relative_cutoff} must be a share from 0 to 0.5, such as "
+                "0.001; what it leaves out adds up over bixels."
+            )
+        if self.outside_body not in _OUTSIDE:
+            raise unknown_name("treatment of voxels outside the body", self.outside_body, _OUTSIDE)
+        if self.lateral_plane not in _PLANES:
+            raise unknown_name("lateral plane", self.lateral_plane, _PLANES)
+        if self.primary_fluence not in _FLUENCES:
+            raise unknown_name("primary fluence", self.primary_fluence, _FLUENCES)
+
+    @property
+    def is_for_photons(self) -> bool:
+        """Whether the engine computes with photon machines: yes, and with no others."""
+        return True
+
+    def quantities(self, machine: Machine) -> tuple[str, ...]:
+        """``"dose"``.
+
+        Raises
+        ------
+        CapabilityError
+            If the machine delivers no photons.
+        """
+        photon_machine(machine)
+        return ("dose",)
+
+    def prepare(
+        self,
+        medium: ElectronDensity,
+        beams: Beams,
+        beam_index: int,
+        voxels: IntArray,
+        *,
+        depths: Array | None = None,
+        ssd: float | None = None,
+        raster_shift: float = 0.0,
+    ) -> PhotonColumns:
+        """Columns of one beam, ready to be counted and filled.
+
+        Parameters
+        ----------
+        medium
+            What the beam travels through.
+        beams, beam_index
+            All beams, and the number of this one.
+        voxels
+            Ascending flat indices (n,) into the medium's grid.
+        depths
+            Radiological depths (n,), mm, instead of those traced through the medium.
+        ssd
+            Distance from source to skin, mm, instead of the one found in the medium.
+        raster_shift
+            Added to lateral coordinates before convolved bixels are looked up, mm; for comparison
+            with programs whose raster is off by half a pixel.
+
+        Raises
+        ------
+        CapabilityError
+            If the machine delivers no photons.
+        BeamError
+            If a bixel has no width, the source would lie in the grid, or the machine has no
+            kernels for the distance to the skin.
+        """
+        machine, beam = photon_machine(beams.machine), beams[beam_index]
+        sizes = beams.columns["size"][beams.columns_of(beam_index)]
+        if sizes.size and not sizes.min() > 0.0:
+            raise BeamError(
+                f"a bixel at gantry {beam.gantry:g}° has a width of {sizes.min():g} mm; give "
+                "photon bixels a positive width."
+            )
+        widths = np.unique(sizes)
+        reaches = self.lateral_cutoff + widths / np.sqrt(2.0)
+        bixels = prepare_bixels(
+            *(beams, beam_index),
+            grid=medium.grid,
+            widths=widths,
+            reaches=reaches,
+            plane=self.lateral_plane,
+            uniform=self.primary_fluence == "uniform",
+        )
+        if ssd is None:
+            ssd = skin_distance(medium, beam, bixels.centres)
+        profiles = prepare_profiles(machine, ssd, widths, reaches, raster_shift)
+        scene = prepare_scene(medium, machine, beam, voxels, bixels, depths)
+        columns = PhotonColumns(scene, bixels, profiles)
+        return columns.above(self.relative_cutoff) if self.relative_cutoff > 0 else columns
+
+    def forward(
+        self, medium: ElectronDensity, beams: Beams, weights: Weights, voxels: IntArray
+    ) -> Array:
+        """Dose (n_voxels,), Gy, of ``weights`` (n_columns,) without a matrix, cut off alike."""
+        dose = np.zeros(len(voxels))
+        for index in range(len(beams)):
+            part = beams.columns_of(index)
+            if not np.any(weights[part]):
+                continue
+            columns = self.prepare(medium, beams, index, voxels)
+            columns.add_dose(np.asarray(weights[part], dtype=np.float64), dose)
+            report("dose", (index + 1) / len(beams), f"beam {index + 1} of {len(beams)}")
+        return dose
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotonColumns:
+    """Columns of one beam; see :class:`dosegrad.engines.protocols.BeamColumns`."""
+
+    scene: Scene
+    bixels: Bixels
+    profiles: Profiles
+
+    def above(self, share: float) -> PhotonColumns:
+        """The same columns without entries below ``share`` of each column's highest dose."""
+        maxima = np.zeros(self.bixels.kinds.size)
+        for first, last in self._chunks():
+            _kernels().find_maxima(*self._inputs(), first, last, maxima)
+        return PhotonColumns(self.scene, self.bixels._replace(floors=share * maxima), self.profiles)
+
+    def count(self) -> NDArray[np.int64]:
+        """Number of entries of each column, (n_columns of the beam,)."""
+        counts = np.zeros(self.bixels.kinds.size, dtype=np.int64)
+        for first, last in self._chunks():
+            _kernels().count_entries(*self._inputs(), first, last, counts)
+        return counts
+
+    def fill(
+        self,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.int32],
+        values: Mapping[str, Float32Array],
+    ) -> None:
+        """Write rows and values into the arrays of a whole matrix, from ``indptr`` on."""
+        n = self.bixels.kinds.size
+        heads = np.array(indptr[:n], dtype=np.int64)
+        before = float(heads[0]) / max(indices.size, 1)
+        share = float(np.ptp(heads)) / max(indices.size, 1)
+        for first, last in self._chunks():
+            _kernels().fill_entries(*self._inputs(), first, last, heads, indices, values["dose"])
+            report("influence", before + share * last / n, f"{indices.size} values")
+
+    def add_dose(self, weights: Array, dose: Array) -> None:
+        """Add the dose of ``weights`` (n_columns of the beam,) to ``dose`` (n_voxels,), Gy."""
+        n_blocks = self.scene.blocks.shape[0]
+        parts = np.unique(np.linspace(0, n_blocks, _PARTS + 1).astype(np.int64))
+        for first, last in self._chunks():
+            _kernels().add_dose(*self._inputs(), weights, parts, first, last, dose)
+
+    def _inputs(self) -> tuple[Scene, Bixels, Profiles]:
+        return self.scene, self.bixels, self.profiles
+
+    def _chunks(self) -> list[tuple[int, int]]:
+        """Ranges of columns between which an interruption is heard."""
+        n = self.bixels.kinds.size
+        size = max(2, _CHUNK_WORK // max(self.scene.rows.size, 1))
+        return [(first, min(first + size, n)) for first in range(0, n, size)]
+
+
+def _kernels() -> Any:
+    from dosegrad.engines.photon_kernel import _kernels
+
+    return _kernels
