@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from dosegrad.arrays import Array
 from dosegrad.errors import PlanError
 from dosegrad.objectives.protocols import Objective
 
-__all__ = ["ObjectiveBase", "StructureObjective", "check_dose", "check_weight"]
+__all__ = [
+    "ObjectiveBase",
+    "RobustObjective",
+    "StructureObjective",
+    "check_dose",
+    "check_weight",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,49 @@ class ObjectiveBase:
     def on(self: Objective, structure: str) -> StructureObjective:
         """The same wish, about the structure of that name."""
         return StructureObjective(structure, self)
+
+    def robust(self: Objective, how: Any = None) -> RobustObjective:
+        """The same wish, in all scenarios of errors.
+
+        Parameters
+        ----------
+        how
+            ``"expected"``, ``"minimax"``, ``"objective-wise"``, ``"voxel-wise"``, ``"cvar"`` or
+            settings of these; by default as the plan is, or ``"minimax"``.
+        """
+        return RobustObjective(self, how)
+
+
+@dataclass(frozen=True, slots=True)
+class RobustObjective(ObjectiveBase):
+    """An objective that is to hold in all scenarios.
+
+    Parameters
+    ----------
+    objective
+        What is wished in each.
+    how
+        How they come together; ``None`` for the way of the whole plan.
+    """
+
+    kind: ClassVar[str] = "robust"
+
+    objective: Objective
+    how: Any = None
+
+    @property
+    def weight(self) -> float:
+        """Factor in the sum of objectives."""
+        return self.objective.weight
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether the objective is a convex function of the dose."""
+        return self.objective.is_convex
+
+    def value_and_gradient(self, dose: Array, share: Array) -> tuple[float, Array]:
+        """Value in one scenario, and its derivative (n,), for ``dose`` (n,) and ``share`` (n,)."""
+        return self.objective.value_and_gradient(dose, share)
 
 
 def check_weight(name: str, weight: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from importlib import import_module
 from typing import Any, Final
@@ -15,8 +16,12 @@ from dosegrad.dose import Dose
 from dosegrad.errors import CapabilityError, PlanError, SettingsError, unknown_name
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import in_kernel_types
+from dosegrad.influence.scenario_doses import scenario_doses
 from dosegrad.objectives.smoothness import SpotSmoothness
 from dosegrad.optimisation.problem import DoseProblem, PlanProblem, typical_steps
+from dosegrad.optimisation.robust import Robust
+from dosegrad.optimisation.robust_course import RobustCourse
+from dosegrad.optimisation.robust_wishes import RobustChoice, robust_ways, split_wishes
 from dosegrad.optimisation.solvers.protocols import Solution, Solver
 from dosegrad.optimisation.wishes import Wishes, make_terms, prescription
 from dosegrad.plan import Plan
@@ -45,6 +50,7 @@ def optimise(
     tolerance: float | None = None,
     stop_below: float | None = None,
     smoothness: SpotSmoothness | None = None,
+    robust: RobustChoice = None,
 ) -> Plan:
     """The plan whose weights, none negative, make the weighted sum of objectives least.
 
@@ -71,11 +77,16 @@ def optimise(
         Value of the objective that is good enough.
     smoothness
         A wish that neighbouring spots have similar weights.
+    robust
+        How objectives see the scenarios of the influence: ``"expected"``, ``"minimax"``,
+        ``"objective-wise"``, ``"voxel-wise"``, ``"cvar"``, or settings of these; or a mapping of
+        structures to such. An objective may also say so itself, by ``.robust()``.
 
     Returns
     -------
         A plan with dose, objective, its ``history`` (one value at the start and after each
-        iteration), and a ``message`` that says in words why the solver ended.
+        iteration), and a ``message`` that says in words why the solver ended. A robust plan has
+        the dose of every scenario; its history rounds worst cases off, its objective does not.
 
     Raises
     ------
@@ -89,12 +100,19 @@ def optimise(
     penalties = (smoothness.between(influence.beams),) if smoothness is not None else ()
     _check_matrix(influence)
     matrix = in_kernel_types(influence.matrix)
-    problem = PlanProblem(matrix, make_terms(influence, objectives), penalties)
+    wishes, marks = split_wishes(objectives)
+    problem = PlanProblem(matrix, make_terms(influence, wishes), penalties)
+    ways = robust_ways(influence, problem.terms, marks, robust)
     start = _start(influence, problem, initial)
-    course = _Course(problem, chosen, stop_below)
+    is_robust = any(way is not None for way in ways)
+    course: _Course | RobustCourse
+    if is_robust:
+        course = RobustCourse.of(influence, problem, ways, chosen, stop_below)
+    else:
+        course = _Course(problem, chosen, stop_below)
     solution = course.run(start)
     row_dose = problem.dose(solution.variables)
-    value = sum(problem.values(row_dose, solution.variables))
+    value = course.value(solution.variables)
     report("optimisation", 1.0, f"objective {value:.5g}")
     return Plan(
         beams=influence.beams,
@@ -104,7 +122,8 @@ def optimise(
         history=(*course.history, value),
         fractions=int(fractions),
         message=solution.message,
-        provenance=_provenance(influence, problem, chosen, solution),
+        provenance=_provenance(influence, problem, ways, chosen, solution),
+        scenario_doses=scenario_doses(influence, solution.variables) if is_robust else (),
     )
 
 
@@ -139,6 +158,10 @@ class _Course:
                 return replace(solution, message=words, n_evaluations=self.n_evaluations)
             if not self.problem.overlooked(self.followed, self.problem.dose(weights)):
                 return replace(solution, n_evaluations=self.n_evaluations)
+
+    def value(self, weights: Array) -> float:
+        """Objective of ``weights`` (n_columns,) on all voxels."""
+        return float(sum(self.problem.values(self.problem.dose(weights), weights)))
 
     def _reached(self) -> str:
         return f"stopped: the objective is below {self.stop_below:g}, as asked for"
@@ -265,7 +288,11 @@ def _dose(influence: Influence, row_dose: Array) -> Dose:
 
 
 def _provenance(
-    influence: Influence, problem: PlanProblem, solver: Solver, solution: Solution
+    influence: Influence,
+    problem: PlanProblem,
+    ways: Sequence[Robust | None],
+    solver: Solver,
+    solution: Solution,
 ) -> dict[str, object]:
     given: Any = solver
     settings = asdict(given) if is_dataclass(given) else {}  # type: ignore[arg-type]
@@ -275,6 +302,18 @@ def _provenance(
         "solver": type(solver).__name__,
         "solver_settings": settings,
         "n_evaluations": solution.n_evaluations,
-        "objectives": [f"{t.structure}: {t.objective!r}" for t in problem.terms],
+        "objectives": [
+            f"{t.structure}: {t.objective!r}" + (f", robust: {way!r}" if way is not None else "")
+            for t, way in zip(problem.terms, ways, strict=True)
+        ],
         "penalties": [type(p).__name__ for p in problem.penalties],
+        **_cases(influence, ways),
     }
+
+
+def _cases(influence: Influence, ways: Sequence[Robust | None]) -> dict[str, object]:
+    """Names of the scenarios of a robust plan; nothing for a nominal one."""
+    held = influence.scenarios
+    if held is None or not any(way is not None for way in ways):
+        return {}
+    return {"scenarios": list(held.scenarios.names)}

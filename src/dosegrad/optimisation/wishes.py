@@ -21,7 +21,7 @@ from dosegrad.optimisation.problem import Term
 from dosegrad.patient.records import ObjectiveRecord
 from dosegrad.patient.structures import resolve_overlaps
 
-__all__ = ["Wishes", "make_terms", "prescription"]
+__all__ = ["Wishes", "as_pairs", "make_terms", "prescription"]
 
 _Wish: TypeAlias = Objective | ObjectiveRecord
 
@@ -42,7 +42,7 @@ def make_terms(influence: Influence, wishes: Wishes) -> tuple[Term, ...]:
     UnknownNameError
         If a structure or a kind of objective is unknown.
     """
-    wanted = list(_as_pairs(wishes))
+    wanted = list(as_pairs(wishes))
     if not wanted:
         raise PlanError(
             "there is no objective. Name at least one for the target, such as "
@@ -69,7 +69,8 @@ def prescription(terms: Sequence[Term]) -> tuple[IntArray, float] | None:
     return rows, dose
 
 
-def _as_pairs(wishes: Wishes) -> Iterator[tuple[str, Objective]]:
+def as_pairs(wishes: Wishes) -> Iterator[tuple[str, Objective]]:
+    """Structure and objective of each wish."""
     if isinstance(wishes, Mapping):
         for name, given in wishes.items():
             for wish in given if isinstance(given, Sequence) else (given,):

@@ -1,0 +1,235 @@
+"""One robust optimisation: rounds of a solver on ever sharper maxima."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from dosegrad.arrays import Array, BoolArray
+from dosegrad.errors import SettingsError
+from dosegrad.influence.matrix import Influence
+from dosegrad.optimisation.problem import DoseProblem, PlanProblem, typical_steps
+from dosegrad.optimisation.robust import Robust
+from dosegrad.optimisation.robust_problem import Group, RobustProblem, form_groups
+from dosegrad.optimisation.solvers.protocols import Solution, Solver
+from dosegrad.progress import report
+
+__all__ = ["RobustCourse"]
+
+#: Share of the iterations that a round but the last may take of those left.
+_ROUND_SHARE: Final = 0.5
+#: Iterations on the plan's own scenario alone, to begin with.
+_WARM_UP: Final = 40
+#: A round ends if the objective falls by less than this share over so many iterations; the last
+#: one goes on to the solver's own end.
+_ROUND_TOLERANCE: Final = 2e-3
+_ROUND_PATIENCE: Final = 10
+#: A round starts anew, with the softness of its value, if it is softer by this factor.
+_TOO_SOFT: Final = 2.0
+#: A scenario left out matters if a group is worse in it by this share.
+_MATTERS: Final = 0.01
+
+
+@dataclass(slots=True, eq=False)
+class RobustCourse:
+    """One optimisation of nominal and robust objectives together.
+
+    Parameters
+    ----------
+    whole
+        All objectives on the nominal matrix.
+    nominal
+        Those that count in the nominal scenario only.
+    robust
+        The others, on the dose maps of all scenarios.
+    solver, stop_below
+        As in :func:`dosegrad.optimise`.
+    """
+
+    whole: PlanProblem
+    nominal: PlanProblem
+    robust: RobustProblem
+    solver: Solver
+    stop_below: float | None
+    history: list[float] = field(default_factory=list)
+    n_evaluations: int = 0
+    reached: bool = False
+    active: BoolArray = field(init=False)
+    followed: BoolArray = field(init=False)
+    function: DoseProblem = field(init=False)
+    softness: tuple[float, ...] = field(init=False)
+    number: int = 0
+    is_last: bool = False
+    is_too_soft: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        influence: Influence,
+        whole: PlanProblem,
+        ways: Sequence[Robust | None],
+        solver: Solver,
+        stop_below: float | None,
+    ) -> RobustCourse:
+        """The course of a problem whose terms see the scenarios in these ``ways``."""
+        held = influence.scenarios
+        assert held is not None  # found by robust_ways
+        pairs = [(t, way) for t, way in zip(whole.terms, ways, strict=True) if way is not None]
+        rows = np.unique(np.concatenate([term.rows for term, _ in pairs]))
+        terms = [replace(t, rows=np.searchsorted(rows, t.rows)) for t, _ in pairs]
+        roles = [influence.patient.structure(t.structure).role for t in terms]
+        groups = form_groups(terms, [way for _, way in pairs], [r == "target" for r in roles])
+        chances = np.asarray(held.scenarios.probabilities)
+        robust = RobustProblem(held.maps(whole.matrix, rows), chances, groups)
+        plain = [t for t, way in zip(whole.terms, ways, strict=True) if way is None]
+        nominal = replace(whole, terms=tuple(plain))
+        return cls(whole, nominal, robust, solver, stop_below)
+
+    def run(self, start: Array) -> Solution:
+        """The solution after all rounds."""
+        scale = self._scale(start)
+        self.followed = np.zeros(self.whole.matrix.shape[0], dtype=bool)
+        weights, n_left = self._warmed_up(start, scale), self.solver.max_iterations
+        self.active = self._first_scenarios(weights)
+        n_rounds = max(len(group.how.rounds) for group in self.robust.groups)
+        while True:
+            self.is_last = self.number >= n_rounds - 1
+            allowed = n_left if self.is_last else max(1, int(_ROUND_SHARE * n_left))
+            solution = self._round(weights, scale, allowed)
+            weights, n_left = solution.variables, n_left - solution.n_iterations
+            if self.reached or n_left < 1:
+                break
+            if self._widen(weights) or self.is_too_soft:
+                continue
+            if self.is_last:
+                break
+            self.number += 1
+        return replace(solution, message=self._message(solution), n_evaluations=self.n_evaluations)
+
+    def value(self, weights: Array) -> float:
+        """Objective of ``weights`` (n_columns,) in all scenarios, maxima not softened."""
+        value = float(sum(self.robust.values(self.robust.doses(weights))))
+        if self._has_nominal():
+            value += sum(self.nominal.values(self.nominal.dose(weights), weights))
+        return value
+
+    def _has_nominal(self) -> bool:
+        return bool(self.nominal.terms or self.nominal.penalties)
+
+    def _scale(self, weights: Array) -> Array:
+        """Typical change (n_columns,) of each weight, from all objectives in the plan's case."""
+        worth = self.whole.worth_following(self.whole.dose(weights))
+        return typical_steps(self.whole.following(worth), weights)
+
+    def _round(self, weights: Array, scale: Array, allowed: int) -> Solution:
+        values = self.robust.values(self.robust.doses(weights))
+        self.softness = tuple(
+            _of_round(group, self.number) * max(value, 1e-12)
+            for group, value in zip(self.robust.groups, values, strict=True)
+        )
+        if self._has_nominal():
+            self.followed |= self.nominal.worth_following(self.nominal.dose(weights))
+            self.function = self.nominal.following(self.followed)
+        if not self.history:
+            self.history.append(self._evaluate(weights)[0])
+        self.is_too_soft = False
+        solution = self.solver.minimise(
+            self._evaluate, weights, scale=scale, max_iterations=allowed, watch=self._watch
+        )
+        self.n_evaluations += solution.n_evaluations
+        return solution
+
+    def _warmed_up(self, start: Array, scale: Array) -> Array:
+        """Weights after some iterations on the nominal scenario, at a fraction of the cost."""
+        terms = replace(self.whole, penalties=())
+        function = terms.following(terms.worth_following(terms.dose(start)))
+        solution = self.solver.minimise(
+            function.value_and_gradient,
+            start,
+            scale=scale,
+            max_iterations=min(_WARM_UP, self.solver.max_iterations),
+            watch=lambda *_: False,
+        )
+        self.n_evaluations += solution.n_evaluations
+        return solution.variables
+
+    def _evaluate(self, weights: Array) -> tuple[float, Array]:
+        active = None if self.active.all() else self.active
+        value, gradient = self.robust.value_and_gradient(weights, self.softness, active)
+        if self._has_nominal():
+            part, slope = self.function.value_and_gradient(weights)
+            value, gradient = value + part, gradient + slope
+        return value, gradient
+
+    def _watch(self, number: int, weights: Array, value: float) -> bool:
+        """Keep the history and tell progress; whether to stop."""
+        self.history.append(value)
+        done = len(self.history) - 1
+        part = done / self.solver.max_iterations
+        report("optimisation", part, f"iteration {done}, objective {value:.5g}")
+        if self.stop_below is not None and value <= self.stop_below:
+            self.reached = self.value(weights) <= self.stop_below
+        if self.reached or number % _ROUND_PATIENCE != 0:
+            return self.reached
+        self.is_too_soft = self._has_sharpened(weights)
+        if self.is_too_soft or self.is_last:
+            return self.is_too_soft
+        return self.history[-1 - _ROUND_PATIENCE] - value <= _ROUND_TOLERANCE * abs(value)
+
+    def _has_sharpened(self, weights: Array) -> bool:
+        """Whether values have fallen so far that the softness of this round is too much."""
+        values = self.robust.values(self.robust.doses(weights))
+        asked = [_of_round(group, self.number) for group in self.robust.groups]
+        return any(
+            soft > _TOO_SOFT * share * value > 0.0
+            for soft, share, value in zip(self.softness, asked, values, strict=True)
+        )
+
+    def _message(self, solution: Solution) -> str:
+        if self.reached:
+            return f"stopped: the objective is below {self.stop_below:g}, as asked for"
+        n = int(self.active.sum())
+        rest = (
+            "" if self.active.all() else f"; {n} of {n + (~self.active).sum()} scenarios mattered"
+        )
+        return solution.message + rest
+
+    def _first_scenarios(self, weights: Array) -> BoolArray:
+        """Scenarios (n_scenarios,) to begin with: all, or the worst one if so wished."""
+        choices = {getattr(group.how, "scenarios", "all") for group in self.robust.groups}
+        if choices == {"all"}:
+            return np.ones(len(self.robust.maps), dtype=bool)
+        if choices != {"as-needed"}:
+            raise SettingsError(
+                "scenarios can be added as needed only if all robust objectives look at worst "
+                "cases (minimax or objective-wise) and all ask for it."
+            )
+        active = np.zeros(len(self.robust.maps), dtype=bool)
+        doses = self.robust.doses(weights)
+        for group in self.robust.groups:
+            active[int(self.robust.by_scenario(group, doses).argmax())] = True
+        return active
+
+    def _widen(self, weights: Array) -> bool:
+        """Take in voxels and scenarios that were left out and matter; whether there are any."""
+        more = False
+        if self._has_nominal():
+            more = self.nominal.overlooked(self.followed, self.nominal.dose(weights))
+        if self.active.all():
+            return more
+        doses = self.robust.doses(weights)
+        for group in self.robust.groups:
+            values = self.robust.by_scenario(group, doses)
+            worst = int(values.argmax())
+            if values[worst] > (1.0 + _MATTERS) * values[self.active].max():
+                self.active[worst] = True
+                more = True
+        return more
+
+
+def _of_round(group: Group, number: int) -> float:
+    """Softness of a group in a round, as a share of its value."""
+    return group.how.rounds[min(number, len(group.how.rounds) - 1)]
