@@ -8,9 +8,6 @@ from dosegrad.engines.yoda._march_arrays import Layers, Media, Slowing
 
 __all__ = ["slow_down"]
 
-#: Angular variance beyond which paths get no longer.
-_WIDEST = 0.3
-
 
 @kernel
 def _value(media: Media, material: int, quantity: int, residual: float) -> float:
@@ -31,7 +28,14 @@ def _power(table: Array, step: float, residual: float) -> float:
 
 @kernel
 def _slow_path(
-    full: Array, power: Array, media: Media, layers: Layers, water: int, out: Slowing, path: int
+    full: Array,
+    power: Array,
+    media: Media,
+    layers: Layers,
+    water: int,
+    widest: float,
+    out: Slowing,
+    path: int,
 ) -> None:
     """All steps of one path."""
     family = layers.family[path]
@@ -40,7 +44,7 @@ def _slow_path(
     for k in range(layers.n_steps):
         while entry < stop and layers.step[entry] == k:
             material = layers.material[entry]
-            mass = layers.mass[entry] * (1.0 + min(angular, _WIDEST))
+            mass = layers.mass[entry] * (1.0 + min(angular, widest))
             out.mass[entry] = mass
             half = 5.0 * mass * _value(media, material, 0, full[family] - depth)
             left = full[family] - depth - half
@@ -59,12 +63,19 @@ def _slow_path(
 
 @parallel_kernel
 def slow_down(
-    full: Array, power: Array, media: Media, layers: Layers, water: int, out: Slowing
+    full: Array,
+    power: Array,
+    media: Media,
+    layers: Layers,
+    water: int,
+    widest: float,
+    out: Slowing,
 ) -> None:
     """Slow beams of ranges ``full`` (families,), mm, down along all paths; fills ``out``.
 
     ``power`` (families, ranges): mass scattering power of water at the residual ranges of
-    ``media``, rad2 cm2/g; ``water``: its number among the materials.
+    ``media``, rad2 cm2/g; ``water``: its number among the materials; ``widest``: angular variance
+    beyond which paths get no longer, 0 for straight ones.
     """
     for path in prange(layers.family.size):
-        _slow_path(full, power, media, layers, water, out, path)
+        _slow_path(full, power, media, layers, water, widest, out, path)

@@ -38,7 +38,6 @@ KAPPA, REMOVAL, SCATTERING = 0, 1, 2
 
 #: Step of the residual range, mm.
 _STEP: Final = 0.1
-_LAST: Final = 2.0  # mm of residual range, over which nuclear events fade out
 _LOWEST: Final = 0.02  # MeV, below which ratios stay as they are
 _HIGHEST: Final = 299.0  # MeV
 
@@ -108,7 +107,7 @@ def _row(
     water = mass_stopping_power(energies, water_i_value=water_i_value)
     kappa = mass_stopping_power(energies, material, water_i_value=water_i_value) / water
     removed = np.zeros_like(energies) if removal is None else removal(energies, material)
-    removed *= np.minimum(ranges / _LAST, 1.0)  # what has stopped stays
+    removed[0] = 0.0  # what has stopped stays
     # The history term of the differential model cancels in the ratio.
     powers = [
         mass_scattering_power(energies, m, initial_energy=_HIGHEST, model=scattering)

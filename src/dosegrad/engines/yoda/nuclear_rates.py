@@ -21,6 +21,8 @@ from dosegrad.units import MM_PER_CM
 
 __all__ = ["CHANNELS", "channel_rates", "mass_removal"]
 
+_SLOW: Final = 15.0  # MeV, below which elastic scattering is left out more and more
+
 #: Channels in the order of :func:`channel_rates`.
 CHANNELS: Final = ("nonelastic", "hydrogen", "oxygen")
 
@@ -35,6 +37,8 @@ def channel_rates(energies: Array, material: Material = WATER) -> Array:
     rates = _water()
     per_mm = (rates.nonelastic, rates.hydrogen, rates.oxygen)
     water = np.stack([np.interp(energies, rates.energies, r) for r in per_mm]) * MM_PER_CM
+    # Elastic events of slow protons move next to nothing anywhere.
+    water[1:] *= np.minimum(energies / _SLOW, 1.0)
     if material is WATER:
         return np.asarray(water)
     own, reference = mass_absorption(energies, material), mass_absorption(energies)

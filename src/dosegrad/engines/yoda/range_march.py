@@ -9,9 +9,9 @@ With the residual range in water :math:`r = R_w(E)`, :math:`\psi = \varphi S_w`,
 
 On :math:`r' = r + w(z)`, :math:`dw/dz = \rho \kappa_m(\bar E)`, the beam hardly moves, and slow
 diffusion and what :math:`\kappa` differs from that of the mean energy remain: Legendre P0 to P2 in
-some 20 groups, interior penalty and upwind fluxes, SDIRK3 in depth. Everything that depends on the
+24 groups, interior penalty and upwind fluxes, SDIRK3 in depth. Everything that depends on the
 residual range of a group alone is tabulated once per beam quality, at 1/32 of a group; all groups
-then share one interpolation. Implicit steps are half a group near the end of range and longer
+then share one interpolation. Implicit steps are 0.4 groups near the end of range and longer
 far from it; between them the energy of a proton is a cubic whose slopes are the stopping powers.
 
 Source: [Burlacu2024]_ for the equation.
@@ -38,7 +38,7 @@ from dosegrad.units import MM_PER_CM
 __all__ = ["PreparedMarch", "RangeMarch", "empty_record"]
 
 _HALF_WIDTH: Final = 6.0  # of the window, in standard deviations of the final range spread
-_GROUP: Final = 0.6  # width of a group in the same
+_GROUP: Final = 0.5  # width of a group in the same
 _PARTS: Final = 32  # rows of the tables per group
 _SLOWEST: Final = 1.0  # MeV, below which scattering is not averaged
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
@@ -58,8 +58,8 @@ class RangeMarch:
         Of all implicit steps, mm of water.
     """
 
-    groups_per_step: float = 0.5
-    range_per_step: float = 0.08
+    groups_per_step: float = 0.4
+    range_per_step: float = 0.1
     longest: float = 10.0
 
     def prepare(

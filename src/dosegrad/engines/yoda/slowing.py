@@ -22,6 +22,7 @@ from dosegrad.physics.stopping import WATER_I_VALUE, energy_of_range, range_in_w
 
 __all__ = ["slow_down"]
 
+_WIDEST = 0.3  # angular variance beyond which paths get no longer
 _SLOWEST = 1.0  # MeV, below which scattering stays as it is
 
 
@@ -32,6 +33,7 @@ def slow_down(
     *,
     scattering: ScatteringModel = "differential-moliere",
     water_i_value: float = WATER_I_VALUE,
+    straight: bool = False,
 ) -> Slowing:
     """Depths, lengthened masses and what else the mean proton meets along all paths.
 
@@ -43,6 +45,8 @@ def slow_down(
         Mean energy of each beam quality, MeV.
     scattering, water_i_value
         As the engine has them.
+    straight
+        Whether to leave out that scattering makes paths longer.
     """
     from dosegrad.engines.yoda._slowing_kernels import slow_down as run
 
@@ -59,8 +63,9 @@ def slow_down(
     power = np.stack(
         [_water_power(float(e), n, tables.step, scattering, water_i_value) for e in energies]
     )
+    widest = 0.0 if straight else _WIDEST
     media = Media(tables.values, tables.straggling, tables.step)
-    run(full, power, media, layers, tables.materials.index(WATER), out)
+    run(full, power, media, layers, tables.materials.index(WATER), widest, out)
     return out
 
 
