@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,28 @@ class Report:
                 worst[row.goal] = row
         return Report(tuple(worst.values()))
 
+    def by_scenario(self, names: Sequence[str] = ()) -> str:
+        """A table of scenarios by goals; ``!`` marks a value that misses its goal.
+
+        Parameters
+        ----------
+        names
+            Of the scenarios; by default their numbers.
+        """
+        goals = list(dict.fromkeys(row.goal for row in self.rows))
+        found = {(row.scenario, row.goal): row for row in self.rows}
+        heads = ["scenario", *(str(goal) for goal in goals)]
+        cells = []
+        for number in dict.fromkeys(row.scenario for row in self.rows):
+            name = names[number] if number < len(names) else str(number)
+            cells.append([name, *(_marked(found[number, goal]) for goal in goals)])
+        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+        lines = [heads, ["-" * width for width in widths], *cells]
+        return "\n".join(
+            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+            for line in lines
+        )
+
     def to_json(self) -> str:
         """The report as JSON: ``all_met``, and each goal with its value (``null`` for NaN)."""
         goals = [
@@ -117,10 +139,20 @@ def _heads(several: bool) -> list[str]:
 def _cells(row: Row, several: bool) -> list[str]:
     goal = row.goal
     unit = f" {goal.unit}" if goal.unit else ""
-    value = "no dose" if math.isnan(row.value) else f"{row.value:.{_digits(goal.unit)}f}{unit}"
+    value = _value(row)
     wanted = f"{goal.comparator} {goal.limit:g}{unit}"
     cells = [goal.structure, goal.metric.name, wanted, value, "yes" if row.met else "NO"]
     return [*cells, str(row.scenario)] if several else cells
+
+
+def _value(row: Row) -> str:
+    unit = f" {row.goal.unit}" if row.goal.unit else ""
+    digits = _digits(row.goal.unit)
+    return "no dose" if math.isnan(row.value) else f"{row.value:.{digits}f}{unit}"
+
+
+def _marked(row: Row) -> str:
+    return _value(row) + ("  " if row.met else " !")
 
 
 def _digits(unit: str) -> int:

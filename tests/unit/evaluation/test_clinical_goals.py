@@ -112,6 +112,9 @@ def test_worst_scenario_of_each_goal(patient):
     worst = report.worst()
     assert [row.scenario for row in worst] == [1, 2]
     assert [row.met for row in worst] == [False, True]
+    table = report.by_scenario(["nominal", "x +3 mm"]).splitlines()
+    assert [line.split("  ")[0] for line in table[2:]] == ["nominal", "x +3 mm", "2"]
+    assert [line.count("!") for line in table] == [0, 0, 0, 1, 0]
     single = evaluate(doses[0], patient, goals)
     assert single.worst() == single
     assert single.all_met
