@@ -28,8 +28,8 @@ FEWEST: Final = 1e-5
 #: slopes squared (11, 12, 22), then drift and diffusion at the lower edge of the group.
 OPERATOR: Final = 11
 #: Columns of ``Families.rows``, three each: energy, stopping power, protons that move, scattering
-#: power, protons above 1 MeV.
-ROWS: Final = 15
+#: power, protons above 1 MeV, stopping power squared.
+ROWS: Final = 18
 
 # P0, P1, P2 at a face and their slopes times the width, seen from the group below and above; the
 # jump is below minus above.
@@ -66,7 +66,7 @@ class Families(NamedTuple):
     ``full`` (families,): range of the mean energy; ``low``: lowest edge of the window; ``width``
     of a group. ``first`` (families + 1,): where the tables of each begin. Row p of a family
     belongs to a group whose lower edge has the residual range ``width (p / parts - 1)``:
-    ``operator`` (rows, 11) and ``rows`` (rows, 15). ``initial`` (families, groups, 3):
+    ``operator`` (rows, 11) and ``rows`` (rows, 18). ``initial`` (families, groups, 3):
     coefficients at the start.
     """
 

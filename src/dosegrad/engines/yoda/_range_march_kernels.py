@@ -53,7 +53,11 @@ def _place(families: Families, family: int, depth: float) -> tuple[int, float]:
 
 @kernel
 def _measure(families: Families, family: int, depth: float, state: Array, out: Array) -> None:
-    """Energy, stopping power, moving protons, scattering power, protons above 1 MeV; and all."""
+    """Measures (7,) of a spectrum at a depth: its integrals with the columns of ``rows``.
+
+    Energy, stopping power, moving protons, scattering power, protons above 1 MeV, all protons,
+    stopping power squared.
+    """
     first, last = families.first[family], families.first[family + 1] - 1
     index, share = _place(families, family, depth)
     rows = families.rows
@@ -64,10 +68,11 @@ def _measure(families: Families, family: int, depth: float, state: Array, out: A
         if at < first:
             continue
         at = min(at, last - 1)
-        for q in range(5):
+        for q in range(6):
+            target = q if q < 5 else 6
             for j in range(3):
                 low = rows[at, 3 * q + j]
-                out[q] += (low + share * (rows[at + 1, 3 * q + j] - low)) * state[g, j]
+                out[target] += (low + share * (rows[at + 1, 3 * q + j] - low)) * state[g, j]
     out[5] *= families.width[family]
 
 
@@ -257,7 +262,7 @@ def _note(record: Record, path: int, k: int, before: Array, after: Array, scatte
         record.absorbed[path, k] = (
             (before[5] - after[5]) * (before[0] + after[0]) / (before[2] + after[2])
         )
-        record.let[path, k] = (before[1] + after[1]) / (before[2] + after[2])
+        record.let[path, k] = (before[6] + after[6]) / (before[1] + after[1])
 
 
 @kernel
@@ -267,7 +272,7 @@ def _between(start: Array, end: Array, share: float, length: float, out: Array) 
     Protons vanish exponentially; the energy of one is the cubic that has the stopping power as its
     slope at both ends.
     """
-    for q in range(1, 6):
+    for q in range(1, 7):
         out[q] = start[q] + share * (end[q] - start[q])
     if start[5] <= FEWEST or end[5] <= FEWEST:
         out[0] = start[0] + share * (end[0] - start[0])
@@ -292,7 +297,7 @@ def _note_steps(
 ) -> None:
     """Averages over steps that end in the interval between two ``depths``.
 
-    ``measures`` (4, 6): at the start of the first step, at both ends of the interval, and scratch.
+    ``measures`` (4, 7): at the start of the first step, at both ends of the interval, and scratch.
     """
     length = depths[1] - depths[0]
     for k in range(steps[0], steps[1]):
@@ -385,7 +390,7 @@ def _march_path(
         *(np.zeros((7, 3)), np.zeros((2, n + 1)), np.zeros(media.straggling.size)),
     )
     crossed = work[6]
-    measures, gained = np.zeros((4, 6)), np.zeros(layers.n_steps)
+    measures, gained = np.zeros((4, 7)), np.zeros(layers.n_steps)
     _measure(families, family, 0.0, state, measures[2])
     measures[0] = measures[2]
     record.number[path, 0] = measures[0, 5]
@@ -396,7 +401,8 @@ def _march_path(
             left = layers.mass[entry] * 10.0  # g/cm2 of water are mm times 10
             material = layers.material[entry]
             while left > 0.0 and depth < beyond:
-                limit = max(floor_, min(longest[1] * (full - depth), longest[2]))
+                far = min(longest[1] * (full - depth), longest[2], 1.0 + 0.5 * depth)
+                limit = max(floor_, far)
                 piece = min(left, max(solved + limit - depth, 0.2 * limit))
                 water, scatters = _cross(families, media, family, material, piece, depth)
                 left = left - piece if left > piece * (1.0 + 1e-12) else 0.0
@@ -424,7 +430,7 @@ def march(
     """Take the spectra of all paths through their layers; fills ``record``.
 
     ``longest`` implicit step: in widths of a group, and far from the end in residual ranges and
-    in mm.
+    in mm; the first steps are shorter, as scattering sets in.
     """
     for path in prange(layers.family.size):
         _march_path(families, media, layers, longest, record, path)

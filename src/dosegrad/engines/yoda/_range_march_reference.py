@@ -57,19 +57,20 @@ class _Path:
         return np.where((at >= first)[:, None], values, 0.0)
 
     def measure(self, depth: float) -> Array:
-        """Energy, stopping power, moving protons, scattering, protons above 1 MeV, and all."""
-        rows = self.table(self.families.rows, depth).reshape(self.n, 5, 3)
+        """Measures (7,) of the state at a depth, as the kernels order them."""
+        rows = self.table(self.families.rows, depth).reshape(self.n, 6, 3)
         sums = np.einsum("gqj,gj->q", rows, self.state)
-        return np.append(sums, self.h * self.state[:, 0].sum())
+        return np.insert(sums, 5, self.h * self.state[:, 0].sum())
 
     def operator(self, depth: float) -> Array:
         """Operator (3n, 3n) of the interval from ``self.solved`` to ``depth``."""
         middle = 0.5 * (self.solved + depth)
         drift = np.full(self.n + 1, self.solved - depth)
         removal = np.zeros(self.n + 1)
-        for m in np.flatnonzero(self.crossed):
-            drift += self.crossed[m] * self.value(m, 0, self.edges - middle)
-            removal += 0.1 * self.crossed[m] * self.value(m, 1, self.edges - middle)
+        left = np.asarray(self.edges - middle, dtype=np.float64)
+        for m in np.flatnonzero(self.crossed).tolist():
+            drift += self.crossed[m] * self.value(m, 0, left)
+            removal += 0.1 * self.crossed[m] * self.value(m, 1, left)
         rows = self.table(self.families.operator, middle) * (self.crossed @ self.media.straggling)
         blocks = np.zeros((self.n, 3, self.n, 3))
         nodes, weights = np.polynomial.legendre.leggauss(4)
@@ -124,7 +125,7 @@ class _Path:
             record.scattered[path, k] = gained * total[3] / total[4]
         if total[2] > 2 * FEWEST:
             record.absorbed[path, k] = (before[5] - after[5]) * total[0] / total[2]
-            record.let[path, k] = total[1] / total[2]
+            record.let[path, k] = total[6] / total[1]
         self.note = after
 
 
@@ -159,7 +160,7 @@ def march(
             while entry < stop and layers.step[entry] == k:
                 left, m = layers.mass[entry] * 10.0, int(layers.material[entry])
                 while left > 0 and depth < beyond:
-                    far = min(longest[1] * (one.full - depth), longest[2])
+                    far = min(longest[1] * (one.full - depth), longest[2], 1.0 + 0.5 * depth)
                     limit = max(longest[0] * one.h, far)
                     piece = min(left, max(one.solved + limit - depth, 0.2 * limit))
                     half = 0.5 * piece * one.value(m, 0, one.full - depth)

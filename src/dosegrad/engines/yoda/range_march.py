@@ -200,11 +200,12 @@ def _functional_rows(
     energies = np.maximum(water.energy(residual), 1e-3)
     moving = [energies, water.stopping(energies), np.ones_like(x)]
     parts = [_moments(values * weights, x) for values in moving]
+    squared = _moments(moving[1] ** 2 * weights, x)
     residual, x, weights = _quadrature(edges, width, float(water.range(_SLOWEST)))
     energies = np.maximum(water.energy(residual), _SLOWEST)
     first = np.maximum(energies, energy)
     power = mass_scattering_power(energies, initial_energy=first, model=scattering)
-    parts += [_moments(power * weights, x), _moments(weights, x)]
+    parts += [_moments(power * weights, x), _moments(weights, x), squared]
     return np.concatenate(parts, axis=1)
 
 

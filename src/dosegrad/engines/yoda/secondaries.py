@@ -113,11 +113,12 @@ def water_secondaries(energy: float, water_i_value: float) -> WaterSecondaries:
 
 def _mixed(parts: list[tuple[float, WaterSecondaries, float]], depth: Array, name: str) -> Array:
     """Weighted sum of one quantity of some tables, their depths scaled, at ``depth``."""
-    total = 0.0
+    total = np.zeros(getattr(parts[0][1], name).shape)
     for weight, table, scale in parts:
         rows = np.atleast_2d(getattr(table, name))
-        total = total + weight * np.stack([np.interp(depth, table.depth * scale, r) for r in rows])
-    return np.asarray(total if name == "halo" else np.asarray(total)[0])
+        moved = np.stack([np.interp(depth, table.depth * scale, row) for row in rows])
+        total += weight * moved.reshape(total.shape)
+    return total
 
 
 @lru_cache(maxsize=64)
