@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.errors import FileFormatError, OutputError
+from dosegrad.machine.kinds import Machine
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.photon_archive import PHOTON_FORMAT, photon_machine_from
 
 __all__ = ["FORMAT", "VERSION", "read_machine_archive", "write_machine_archive"]
 
@@ -67,8 +69,8 @@ def write_machine_archive(machine: ParticleMachine, path: str | Path) -> None:
         ) from error
 
 
-def read_machine_archive(path: str | Path) -> ParticleMachine:
-    """The machine that :func:`write_machine_archive` wrote.
+def read_machine_archive(path: str | Path) -> Machine:
+    """The machine that :func:`write_machine_archive` or ``write_photon_archive`` wrote.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def read_machine_archive(path: str | Path) -> ParticleMachine:
         with np.load(path, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
         header = json.loads(str(content["header"]))
-        if header["format"] != FORMAT:
+        if header["format"] not in (FORMAT, PHOTON_FORMAT):
             raise ValueError(f"it calls itself {header['format']!r}")
         version = int(header["version"])
     except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -87,6 +89,8 @@ def read_machine_archive(path: str | Path) -> ParticleMachine:
             f"{str(path)!r} is not a {FORMAT} file ({error}); expected an archive written by "
             "dosegrad. Write it again, or give a matRad '.mat' file."
         ) from error
+    if header["format"] == PHOTON_FORMAT:
+        return photon_machine_from(header, content, str(path))
     if version > VERSION:
         raise FileFormatError(
             f"machine file {str(path)!r} has layout version {version}; this dosegrad reads up to "

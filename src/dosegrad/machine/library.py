@@ -19,6 +19,8 @@ __all__ = ["MACHINES", "load_machine"]
 
 #: Machines that come with the package, and what they are.
 MACHINES: Final[dict[str, str]] = {
+    "generic-10mv": "photons, 10 MV flattened, from published pencil kernels",
+    "generic-6mv": "photons, 6 MV flattened, from published pencil kernels",
     "generic-protons": "protons, 70 to 230 MeV, from this project's own transport solver",
     "research-protons": "an ideal proton beam of any energy, for study",
 }
