@@ -22,7 +22,7 @@ from dosegrad.engines.yoda.range_march import RangeMarch
 from dosegrad.engines.yoda.scoring import score, score_column, voxels_of
 from dosegrad.engines.yoda.splitting import Splitting
 from dosegrad.engines.yoda.transport import BeamTransport, Scored
-from dosegrad.engines.yoda.wet import prepare_wet
+from dosegrad.engines.yoda.wet import SharedMarch, prepare_wet
 from dosegrad.errors import CapabilityError, SettingsError, unknown_name
 from dosegrad.geometry.grid import Grid
 from dosegrad.machine.particle import ParticleMachine
@@ -77,6 +77,9 @@ class Yoda:
     tissue_i_values
         ``"compounds"``: mean excitation energies of elements in compounds (ICRU 49);
         ``"elements"``: of pure elements, as Geant4 and MCsquare mix them.
+    sharing
+        Range frame: width of the classes of paths that share one solve, as the mean difference of
+        their stopping power per gram from water's; 0 solves along every path.
     outside_body
         ``"air"`` (default): what lies outside the external structure counts as air; ``"ct"``: as
         the CT says.
@@ -99,6 +102,7 @@ class Yoda:
     scattering: ScatteringModel = "differential-moliere"
     splitting: Splitting | Adaptive = _ADAPTIVE
     tissue_i_values: TissueIValues = "compounds"
+    sharing: float = 0.004
     outside_body: OutsideBody = "air"
 
     def __post_init__(self) -> None:
@@ -242,7 +246,7 @@ class Yoda:
         )
         if self.mode == "wet":
             return prepare_wet(march, tables).along
-        return lambda layers, slowing: march.solve(layers, tables)
+        return SharedMarch(march, tables, self.sharing).along
 
 
 @dataclass(frozen=True, slots=True, eq=False)
