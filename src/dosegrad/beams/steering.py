@@ -56,12 +56,13 @@ def steer(
     """Beams whose spots or bixels cover a target.
 
     Bixels of photon machines lie edge to edge on a square lattice in the isocentre plane; those
-    whose central ray crosses the grown target are kept.
+    whose central ray comes within half a bixel of the grown target are kept.
 
     For particles, rays pass the points of a lattice in the isocentre plane, as far as they cross
-    the grown target on the grid of the CT. On a ray there is a spot of each layer whose peak, after air and
-    range shifter, lies between where the ray enters and where it leaves the grown target, in
-    water-equivalent depth; a ray may do so several times. All rays of a beam share its layers.
+    the grown target on the grid of the CT. On a ray there is a spot of each layer whose peak,
+    after air and range shifter, lies between where the ray enters and where it leaves the grown
+    target, in water-equivalent depth; a ray may do so several times. All rays of a beam share its
+    layers.
 
     Parameters
     ----------
@@ -116,7 +117,8 @@ def steer(
         _check_margins(width, margin, setup_margin, 0.0)
         return _steer_photons(
             *(patient, machine, target, angles, isocentre, width),
-            growth=(width if margin is None else margin) + setup_margin,
+            # half a bixel more, so that its area and not only its middle counts
+            growth=(width if margin is None else margin) + setup_margin + 0.5 * width,
         )
     if bixel is not None:
         raise SettingsError(

@@ -41,7 +41,8 @@ def water_dose(machine: PhotonMachine, *, field: float, ssd: float, depth: Array
     """
     depths = np.atleast_1d(np.asarray(depth, dtype=float))
     bixel = convolved_bixel(machine, ssd, field, 2.0 * machine.raster)
-    return _factors(machine, ssd, depths) @ bixel.values[0, 0]
+    dose: Array = _factors(machine, ssd, depths) @ bixel.values[0, 0]
+    return dose
 
 
 def water_profile(

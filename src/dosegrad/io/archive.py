@@ -26,8 +26,10 @@ from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams, RangeShifter
 from dosegrad.dose import Dose
 from dosegrad.errors import DosegradError, FileFormatError, OutputError
 from dosegrad.geometry.grid import Grid
+from dosegrad.machine.kinds import Machine
 from dosegrad.machine.monitor import Monitor
 from dosegrad.machine.particle import IdealBeam, ParticleMachine, PencilBeamData
+from dosegrad.machine.photon import HeadScatter, PhotonMachine
 from dosegrad.plan import Plan
 
 __all__ = ["load_dose", "load_plan", "save_dose", "save_plan"]
@@ -138,8 +140,33 @@ def _get_beam(content: _Manifest) -> Beam:
     return Beam(**content, isocentre=isocentre, range_shifter=made)
 
 
-def _put_machine(machine: ParticleMachine, arrays: _Arrays) -> _Manifest:
+def _put_photon_machine(machine: PhotonMachine, arrays: _Arrays) -> _Manifest:
+    """Scalars of a photon machine; its tables go to ``arrays``."""
+    content: _Manifest = {"modality": machine.modality}
+    for f in fields(machine):
+        value = getattr(machine, f.name)
+        if isinstance(value, np.ndarray):
+            arrays[f"machine/{f.name}"] = value
+        elif isinstance(value, HeadScatter):
+            content[f.name] = asdict(value)
+        else:
+            content[f.name] = dict(value) if isinstance(value, Mapping) else value
+    return content
+
+
+def _get_photon_machine(content: _Manifest, arrays: Mapping[str, NDArray[Any]]) -> PhotonMachine:
+    tables: _Manifest = {
+        k.partition("/")[2]: v for k, v in arrays.items() if k.startswith("machine/")
+    }
+    head = HeadScatter(**content.pop("head_scatter"))
+    content.pop("modality")
+    return PhotonMachine(**content, **tables, head_scatter=head)
+
+
+def _put_machine(machine: Machine, arrays: _Arrays) -> _Manifest:
     """Scalars of a machine; its tables go to ``arrays``, those of all energies end to end."""
+    if isinstance(machine, PhotonMachine):
+        return _put_photon_machine(machine, arrays)
     content: _Manifest = {"energies": [{} for _ in machine.data]}
     for f in fields(machine):
         value = getattr(machine, f.name)
@@ -161,7 +188,9 @@ def _put_machine(machine: ParticleMachine, arrays: _Arrays) -> _Manifest:
     return content
 
 
-def _get_machine(content: _Manifest, arrays: Mapping[str, NDArray[Any]]) -> ParticleMachine:
+def _get_machine(content: _Manifest, arrays: Mapping[str, NDArray[Any]]) -> Machine:
+    if content["modality"] == "photons":
+        return _get_photon_machine(content, arrays)
     entries = content.pop("energies")
     for key in arrays:
         if key.startswith("energies/") and not key.endswith(".shape"):

@@ -77,9 +77,10 @@ def photon_machine_from(
             f"machine file {path!r} lacks {', '.join(sorted(missing))}; expected every table of "
             "its version. Write it again."
         )
+    values: dict[str, Any] = {name: header[name] for name in _NUMBERS}
+    values |= {name: content[name] for name in (*_TABLES, "kernels")}
     return PhotonMachine(
-        **{name: header[name] for name in _NUMBERS},
-        **{name: content[name] for name in (*_TABLES, "kernels")},
+        **values,
         head_scatter=HeadScatter(**header["head_scatter"]),
         description=header["description"],
     )
