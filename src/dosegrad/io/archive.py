@@ -63,6 +63,9 @@ def save_plan(plan: Plan, path: str | Path) -> None:
         arrays[f"columns/{name}"] = plan.beams.columns[name]
     if plan.dose is not None:
         content["dose"] = _put_dose(plan.dose, arrays)
+    content["scenario_doses"] = [
+        _put_dose(dose, arrays, f"scenario_doses/{k}") for k, dose in enumerate(plan.scenario_doses)
+    ]
     _write(Path(path), content, arrays)
 
 
@@ -89,6 +92,10 @@ def load_plan(path: str | Path) -> Plan:
             fractions=content["fractions"],
             message=content["message"],
             provenance=content["provenance"],
+            scenario_doses=tuple(
+                _get_dose(dose, arrays, f"scenario_doses/{k}")
+                for k, dose in enumerate(content.get("scenario_doses", ()))
+            ),
         )
 
 
@@ -117,8 +124,8 @@ def load_dose(path: str | Path) -> Dose:
         return _get_dose(content["dose"], arrays)
 
 
-def _put_dose(dose: Dose, arrays: _Arrays) -> _Manifest:
-    arrays["dose"] = dose.array
+def _put_dose(dose: Dose, arrays: _Arrays, name: str = "dose") -> _Manifest:
+    arrays[name] = dose.array
     return {
         "grid": asdict(dose.grid),
         "quantity": dose.quantity,
@@ -126,11 +133,11 @@ def _put_dose(dose: Dose, arrays: _Arrays) -> _Manifest:
     }
 
 
-def _get_dose(content: _Manifest, arrays: Mapping[str, NDArray[Any]]) -> Dose:
+def _get_dose(content: _Manifest, arrays: Mapping[str, NDArray[Any]], name: str = "dose") -> Dose:
     grid = content["grid"]
     direction: Any = tuple(tuple(row) for row in grid["direction"])
     made = Grid(tuple(grid["shape"]), tuple(grid["spacing"]), tuple(grid["origin"]), direction)
-    return Dose(made, arrays["dose"], content["quantity"], content["provenance"])
+    return Dose(made, arrays[name], content["quantity"], content["provenance"])
 
 
 def _get_beam(content: _Manifest) -> Beam:

@@ -1,4 +1,5 @@
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,3 +139,15 @@ def test_an_interrupted_write_leaves_the_old_file(plan, tmp_path, monkeypatch):
 def test_a_folder_that_is_not_there(plan, tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         plan.save(tmp_path / "none" / "plan.npz")
+
+
+def test_doses_of_scenarios_come_back_in_order(plan, tmp_path):
+    doses = [
+        Dose(GRID, np.full(GRID.shape, float(k)), provenance={"scenario": f"case {k}"})
+        for k in range(3)
+    ]
+    replace(plan, scenario_doses=doses).save(tmp_path / "robust.npz")
+    back = load_plan(tmp_path / "robust.npz").scenario_doses
+    assert [d.array.max() for d in back] == [0.0, 1.0, 2.0]
+    assert [d.provenance["scenario"] for d in back] == ["case 0", "case 1", "case 2"]
+    assert back[2].grid == GRID
