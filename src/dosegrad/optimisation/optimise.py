@@ -107,7 +107,9 @@ def optimise(
     is_robust = any(way is not None for way in ways)
     course: _Course | RobustCourse
     if is_robust:
-        course = RobustCourse.of(influence, problem, ways, chosen, stop_below)
+        course = RobustCourse.of(
+            *(influence, problem, ways, chosen, stop_below), warms_up=initial is None
+        )
     else:
         course = _Course(problem, chosen, stop_below)
     solution = course.run(start)

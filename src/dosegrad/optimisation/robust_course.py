@@ -47,6 +47,8 @@ class RobustCourse:
         The others, on the dose maps of all scenarios.
     solver, stop_below
         As in :func:`dosegrad.optimise`.
+    warms_up
+        Whether to begin with some iterations on the nominal scenario alone, which cost little.
     """
 
     whole: PlanProblem
@@ -54,6 +56,7 @@ class RobustCourse:
     robust: RobustProblem
     solver: Solver
     stop_below: float | None
+    warms_up: bool
     history: list[float] = field(default_factory=list)
     n_evaluations: int = 0
     reached: bool = False
@@ -73,6 +76,8 @@ class RobustCourse:
         ways: Sequence[Robust | None],
         solver: Solver,
         stop_below: float | None,
+        *,
+        warms_up: bool,
     ) -> RobustCourse:
         """The course of a problem whose terms see the scenarios in these ``ways``."""
         held = influence.scenarios
@@ -86,13 +91,15 @@ class RobustCourse:
         robust = RobustProblem(held.maps(whole.matrix, rows), chances, groups)
         plain = [t for t, way in zip(whole.terms, ways, strict=True) if way is None]
         nominal = replace(whole, terms=tuple(plain))
-        return cls(whole, nominal, robust, solver, stop_below)
+        return cls(whole, nominal, robust, solver, stop_below, warms_up)
 
     def run(self, start: Array) -> Solution:
         """The solution after all rounds."""
         scale = self._scale(start)
         self.followed = np.zeros(self.whole.matrix.shape[0], dtype=bool)
-        weights, n_left = self._warmed_up(start, scale), self.solver.max_iterations
+        weights, n_left = start, self.solver.max_iterations
+        if self.warms_up:
+            weights = self._warmed_up(start, scale)
         self.active = self._first_scenarios(weights)
         n_rounds = max(len(group.how.rounds) for group in self.robust.groups)
         while True:

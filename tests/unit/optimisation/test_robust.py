@@ -312,6 +312,13 @@ def test_external_structures_stay_nominal_and_others_warn(shaken):
         optimise(thin, {"Body": [SquaredOverdose(30.0)]}, robust="expected")
 
 
+def test_given_weights_are_the_start(shaken):
+    best = optimise(shaken, GOALS, robust="expected")
+    again = optimise(shaken, GOALS, robust="expected", initial=best.weights, max_iterations=5)
+    assert again.history[0] == pytest.approx(best.objective, rel=1e-9)
+    assert again.objective <= best.objective * (1 + 1e-9)
+
+
 def test_it_stops_where_it_is_told_to(shaken):
     best = optimise(shaken, GOALS, robust="minimax")
     enough = 1.5 * best.objective
