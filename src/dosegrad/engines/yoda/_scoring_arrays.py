@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.arrays import Array
 
-__all__ = ["Pencils", "Profiles", "Voxels"]
+__all__ = ["FINE", "Edges", "Pencils", "Profiles", "Voxels"]
+
+#: Nodes of a profile per step of the march. Compiled into the kernels.
+FINE: Final = 2
+
+
+class Edges(NamedTuple):
+    """Sums along paths up to the edges of their steps, (paths, steps + 1).
+
+    ``deposit``, MeV; ``mass``, g/cm2; ``let``: deposit times LET.
+    """
+
+    deposit: Array
+    mass: Array
+    let: Array
 
 
 class Voxels(NamedTuple):

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.arrays import Array
-from dosegrad.engines.yoda._scoring_arrays import Pencils, Profiles, Voxels
+from dosegrad.engines.yoda._scoring_arrays import FINE, Edges, Pencils, Profiles, Voxels
 from dosegrad.geometry.grid import Grid
 
 __all__ = ["DepthProfile", "make_profiles", "score", "score_column", "voxels_of"]
@@ -31,7 +31,6 @@ __all__ = ["DepthProfile", "make_profiles", "score", "score_column", "voxels_of"
 #: Gy mm2 per 10^6 particles that 1 MeV cm2/g is.
 _GRAY: Final = 0.01602176634
 _FARTHEST: Final = 8.0  # exponent at four standard deviations
-_FINE: Final = 2  # nodes per step of the march
 _NEGLIGIBLE: Final = 1e-5  # of the largest dose on the axis, behind which a profile ends
 _ALIGNED: Final = 1e-12  # 1 minus the cosine, up to which a beamlet runs along a grid axis
 
@@ -86,42 +85,26 @@ def make_profiles(
     blur
         Variance of a voxel across it along x and y, mm2, (2,).
     """
-    n_steps = depth.deposit.shape[1]
-    nodes = np.arange(_FINE * n_steps + 1) / _FINE
-    half = 0.5 * width / depth.step
-    sums = [
-        np.concatenate([np.zeros((len(v), 1)), np.cumsum(v, axis=1)], axis=1)
-        for v in (depth.deposit, depth.mass, depth.deposit * depth.let)
-    ]
-    deposit, mass, let = (_at(s, nodes + half) - _at(s, nodes - half) for s in sums)
-    axis = np.where(mass > 0, deposit / np.where(mass > 0, mass, 1.0), 0.0)
-    mean_let = np.where(deposit > 0, let / np.where(deposit > 0, deposit, 1.0), 0.0)
-    spread = np.stack([_at(variance[:, a], nodes) + blur[a] for a in range(2)], axis=-1)
+    from dosegrad.engines.yoda._profile_kernels import fill_profiles
+
+    n_nodes = FINE * depth.deposit.shape[1] + 1
+    values = np.zeros((len(path), n_nodes, 4))
+    reach = np.zeros((len(path), 2))
+    edges = Edges(*(_summed(v) for v in (depth.deposit, depth.mass, depth.deposit * depth.let)))
+    shape = (0.5 * width / depth.step, float(blur[0]), float(blur[1]))
     scale = _GRAY / (1.0 - np.exp(-_FARTHEST)) / (2.0 * np.pi)
-    values = np.empty((len(path), nodes.size, 4))
-    values[..., 0] = scale * axis[path] / np.sqrt(spread.prod(axis=-1))
-    values[..., 1:3] = 0.5 / spread
-    values[..., 3] = mean_let[path]
-    return Profiles(
-        depth.step / _FINE, values, blur, _reaches(values, spread, depth.step), _FARTHEST
+    limits = (scale, _FARTHEST, _NEGLIGIBLE, depth.step)
+    fill_profiles(
+        *(edges, path.astype(np.int64), np.ascontiguousarray(variance), shape, limits),
+        *(values, reach),
     )
+    return Profiles(depth.step / FINE, values, blur, reach, _FARTHEST)
 
 
-def _reaches(values: Array, spread: Array, step: float) -> Array:
-    """Length and largest radius in use (profiles, 2), mm."""
-    used = values[..., 0] > _NEGLIGIBLE * values[..., 0].max(axis=1, keepdims=True)
-    last = used.shape[1] - 1 - np.argmax(used[:, ::-1], axis=1)
-    last = np.where(used.any(axis=1), last, 0)
-    widest = np.where(used, spread.max(axis=-1), 0.0).max(axis=1)
-    return np.stack([last * step / _FINE, np.sqrt(2.0 * _FARTHEST * widest)], axis=1)
-
-
-def _at(sums: Array, places: Array) -> Array:
-    """Rows of ``sums`` (n, steps + 1) at ``places`` in steps, linear in between, flat outside."""
-    inside = np.clip(places, 0.0, sums.shape[1] - 1.0)
-    index = np.minimum(inside.astype(np.intp), sums.shape[1] - 2)
-    share = inside - index
-    return np.asarray(sums[:, index] * (1.0 - share) + sums[:, index + 1] * share)
+def _summed(values: Array) -> Array:
+    """Sums of steps (paths, steps) up to each edge."""
+    first = np.zeros((len(values), 1))
+    return np.asarray(np.concatenate([first, np.cumsum(values, axis=1)], axis=1))
 
 
 def score(voxels: Voxels, pencils: Pencils, profiles: Profiles, dose: Array) -> None:

@@ -143,12 +143,11 @@ class BeamTransport:
     ) -> Scored:
         """Wide pencils of each spot, one for each Gaussian, from the mean over its beamlets."""
         spots, path, n = self.spots, solved.paths.path, len(chosen)
-        number = np.searchsorted(np.asarray(chosen), beamlets.spot)
+        starts = np.searchsorted(beamlets.spot, np.asarray(chosen))
 
         def mean(values: Array) -> Array:
-            out = np.zeros((n, values.shape[1]))
-            np.add.at(out, number, beamlets.weight[:, None] * values[path])
-            return out
+            weighted = beamlets.weight[:, None] * values[path]
+            return np.asarray(np.add.reduceat(weighted, starts, axis=0))
 
         mass = solved.paths.mass
         mean_mass, mean_let = mean(mass), mean(halo.let[:, 1:])

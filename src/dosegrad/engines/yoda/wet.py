@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dosegrad.arrays import Array
 from dosegrad.engines.yoda._march_arrays import Layers, Record, Slowing
-from dosegrad.engines.yoda.materials import MaterialTables
+from dosegrad.engines.yoda.materials import KAPPA, MaterialTables
 from dosegrad.engines.yoda.range_march import PreparedMarch, empty_record
 from dosegrad.physics.materials import WATER
 
@@ -163,12 +163,12 @@ class SharedMarch:
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Class of each path (paths,), and of each class the path that reaches farthest."""
         owner = np.repeat(np.arange(layers.family.size), np.diff(layers.offsets))
-        middle = 0.5 * self.march.families.full[layers.family[owner]]
-        ranges = self.tables.step * np.arange(self.tables.values.shape[1])
-        kappa = np.stack([np.interp(middle, ranges, v[:, 0]) for v in self.tables.values])
-        kappa = kappa[layers.material, np.arange(owner.size)]
+        family = layers.family[owner]
+        full = self.march.families.full
+        count = len(self.tables.materials)
+        half_way = np.stack([self.tables.at(m, KAPPA, 0.5 * full) for m in range(count)])
+        kappa, full = half_way[layers.material, family], full[family]
         # Beyond the range nothing matters.
-        full = self.march.families.full[layers.family[owner]]
         inside = slowing.depth[owner, layers.step] < full
         water = np.where(inside, 10.0 * layers.mass * kappa, 0.0) / full
         sides = [np.maximum(1.0 - kappa, 0.0), np.maximum(kappa - 1.0, 0.0)]

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from pytest import approx
 
-from dosegrad.engines.yoda import _scoring_kernels, _scoring_reference
-from dosegrad.engines.yoda._scoring_arrays import Pencils, Voxels
+from dosegrad.engines.yoda import (
+    _profile_kernels,
+    _profile_reference,
+    _scoring_kernels,
+    _scoring_reference,
+)
+from dosegrad.engines.yoda._scoring_arrays import Edges, Pencils, Voxels
 from dosegrad.engines.yoda.scoring import DepthProfile, make_profiles, score, score_column
 
 VOXELS = Voxels(np.array([24, 30, 28]), np.array([1.5, 1.0, 1.25]))
@@ -92,3 +97,19 @@ def test_columns_hold_the_same_dose():
     assert values == approx(dose[rows], rel=1e-12)
     assert let_dose == approx(2.0 * values, rel=1e-9)
     assert dose.sum() == approx(values.sum())
+
+
+def test_compiled_profiles_equal_plain_profiles():
+    rng = np.random.default_rng(2)
+    sums = rng.uniform(0.0, 1.0, (3, 4, 9)).cumsum(axis=2)
+    sums[:, 3] = 0.0
+    edges = Edges(*sums)
+    path = np.array([2, 0, 3, 1, 2])
+    variance = rng.uniform(1.0, 3.0, (5, 2, 9))
+    made = []
+    for fill in (_profile_kernels.fill_profiles, _profile_reference.fill_profiles):
+        values, reach = np.zeros((5, 17, 4)), np.zeros((5, 2))
+        fill(edges, path, variance, (0.7, 0.1, 0.2), (0.01, 8.0, 1e-5, 1.5), values, reach)
+        made.append((values, reach))
+    assert made[0][0] == approx(made[1][0], rel=1e-10, abs=1e-14)
+    assert made[0][1] == approx(made[1][1], rel=1e-10)
