@@ -99,7 +99,8 @@ class Plan:
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
 
     def __repr__(self) -> str:
-        parts = [f"{len(self.beams)} beams", f"{self.n_spots} spots"]
+        noun = "bixels" if self.beams.machine.modality == "photons" else "spots"
+        parts = [f"{len(self.beams)} beams", f"{self.n_spots} {noun}"]
         if self.fractions > 1:
             parts.append(f"{self.fractions} fractions")
         if self.objective is not None:
