@@ -13,6 +13,8 @@ from dosegrad.engines.photon_kernel._arrays import BLOCK, Bixels, Profiles, Scen
 
 __all__ = ["add_dose", "count_entries", "fill_entries", "find_maxima"]
 
+ONE = np.uint64(1)
+
 
 @kernel
 def _misses(scene: Scene, block: int, x: float, y: float, bound: float) -> bool:
@@ -82,23 +84,26 @@ def _doses(
     kind, scale = bixels.kinds[column], bixels.scales[column]
     start, side, first = profiles.starts[kind], profiles.sides[kind], profiles.first[kind]
     rate, values, factors = 1.0 / profiles.raster, profiles.values, scene.factors
+    step = np.uint64(side)
     for k in range(n):
-        voxel = places[k]
+        voxel = np.uint64(places[k])  # unsigned, so that no look-up tests its sign
         fx = max(abs(lateral[0, k] + profiles.shift) * rate - first, 0.0)
         fy = max(abs(lateral[1, k] + profiles.shift) * rate - first, 0.0)
         i, j = min(int(fx), side - 2), min(int(fy), side - 2)
         fx -= i
         fy -= j
-        at = start + j * side + i
+        at = np.uint64(start + j * side + i)
+        right, below = at + ONE, at + step
+        beyond = below + ONE
         w00, w01 = (1.0 - fy) * (1.0 - fx), (1.0 - fy) * fx
         w10, w11 = fy * (1.0 - fx), fy * fx
         dose = 0.0
         for component in range(3):
             dose += factors[voxel, component] * (
                 w00 * values[at, component]
-                + w01 * values[at + 1, component]
-                + w10 * values[at + side, component]
-                + w11 * values[at + side + 1, component]
+                + w01 * values[right, component]
+                + w10 * values[below, component]
+                + w11 * values[beyond, component]
             )
         doses[k] = scale * dose
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dosegrad.arrays import Array, IntArray, Volume
+from dosegrad.arrays import Array, IntArray, Points, Volume
 from dosegrad.beams.beam import Beam, Beams
 from dosegrad.engines.photon_kernel._arrays import BLOCK, Bixels, Profiles, Scene
 from dosegrad.engines.photon_kernel.model import convolved_bixel, depth_components
@@ -191,32 +193,45 @@ def prepare_scene(
 ) -> Scene:
     """Voxels that a beam may reach; depths are traced through the medium unless they are given."""
     sad, source = machine.sad, beam.source
-    local = beam.to_gantry(medium.grid.voxel_points(voxels)) - (0.0, 0.0, sad)
-    projected = local[:, :2] * (sad / -local[:, 2])[:, None]
+    assert source is not None
+    indices = np.unravel_index(voxels, medium.grid.shape)
+    local = _points(medium.grid, indices, lambda p: beam.to_gantry(p) - (0.0, 0.0, sad))
+    projected = local[:2] * (sad / -local[2])
     low = (bixels.centres - bixels.bounds[:, None]).min(axis=0)
     high = (bixels.centres + bixels.bounds[:, None]).max(axis=0)
-    rows = np.flatnonzero(((projected >= low) & (projected <= high)).all(axis=1))
-    points = local[rows]
+    inside = [(p >= a) & (p <= b) for p, a, b in zip(projected, low, high, strict=True)]
+    rows = np.flatnonzero(inside[0] & inside[1])
+    points = np.ascontiguousarray(local[:, rows].T)
     if depths is None:
-        assert source is not None
-        centres = medium.grid.voxel_points(voxels[rows])
+        part = tuple(axis[rows] for axis in indices)
+        centres = np.ascontiguousarray(_points(medium.grid, part, lambda p: p).T)
         density = medium.electron_density
         traced = water_equivalent_depth(medium.grid, density, centres, source=source)
     else:
         traced = np.asarray(depths, dtype=float)[rows]
     inverse_square = sad**2 / (points**2).sum(axis=1)
     return Scene(
-        points=np.ascontiguousarray(points),
+        points=points,
         factors=depth_components(machine, traced) * inverse_square[:, None],
         rows=rows.astype(np.int32),
-        blocks=_blocks(projected[rows]),
+        blocks=_blocks(projected[:, rows]),
     )
 
 
+def _points(
+    grid: Grid, indices: tuple[NDArray[np.int64], ...], frame: Callable[[Points], Points]
+) -> Array:
+    """Voxel centres (3, n) in a frame, linear in their indices (z, y, x)."""
+    corner, *neighbours = frame(grid.to_point([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]))
+    a, b, c = (n - corner for n in neighbours)
+    k, j, i = indices
+    return np.stack([corner[m] + k * a[m] + j * b[m] + i * c[m] for m in range(3)])
+
+
 def _blocks(projected: Array) -> Array:
-    """Boxes (n_blocks, 4) of runs of voxels at ``projected`` (n, 2) in the isocentre plane."""
-    runs = np.arange(0, len(projected), BLOCK)
+    """Boxes (n_blocks, 4) of runs of voxels at ``projected`` (2, n) in the isocentre plane."""
+    runs = np.arange(0, projected.shape[1], BLOCK)
     if runs.size == 0:
         return np.empty((0, 4))
-    ends = [f.reduceat(p, runs) for p in projected.T for f in (np.minimum, np.maximum)]
+    ends = [f.reduceat(p, runs) for p in projected for f in (np.minimum, np.maximum)]
     return np.column_stack(ends)
