@@ -21,6 +21,7 @@ _PLACES: Final[dict[str, str]] = {
     "Influence": "dosegrad.influence.matrix",
     "ParticleMachine": "dosegrad.machine.particle",
     "Patient": "dosegrad.patient.patient",
+    "PhotonMachine": "dosegrad.machine.photon",
     "Plan": "dosegrad.plan",
     "Scenario": "dosegrad.influence.scenarios",
     "Scenarios": "dosegrad.influence.scenarios",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from dosegrad.io.patients import read_patient
     from dosegrad.machine.library import load_machine
     from dosegrad.machine.particle import ParticleMachine
+    from dosegrad.machine.photon import PhotonMachine
     from dosegrad.optimisation.optimise import optimise
     from dosegrad.patient.ct import CT
     from dosegrad.patient.patient import Patient
@@ -78,6 +80,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "Influence",
     "ParticleMachine",
     "Patient",
+    "PhotonMachine",
     "Plan",
     "Scenario",
     "Scenarios",
