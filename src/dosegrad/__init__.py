@@ -34,6 +34,7 @@ _PLACES: Final[dict[str, str]] = {
     "load_machine": "dosegrad.machine.library",
     "load_plan": "dosegrad.io.archive",
     "optimise": "dosegrad.optimisation.optimise",
+    "optimise_spots": "dosegrad.optimisation.spot_positions",
     "phantom": "dosegrad.patient.phantoms",
     "read_dicom": "dosegrad.io.dicom.study",
     "read_patient": "dosegrad.io.patients",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from dosegrad.machine.particle import ParticleMachine
     from dosegrad.machine.photon import PhotonMachine
     from dosegrad.optimisation.optimise import optimise
+    from dosegrad.optimisation.spot_positions import optimise_spots
     from dosegrad.patient.ct import CT
     from dosegrad.patient.patient import Patient
     from dosegrad.patient.phantoms import phantom
@@ -95,6 +97,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "load_plan",
     "objectives",
     "optimise",
+    "optimise_spots",
     "phantom",
     "plot",
     "read_dicom",

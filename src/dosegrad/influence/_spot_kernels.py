@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dosegrad.compiled import kernel, parallel_kernel, prange
 from dosegrad.influence._spot_arrays import SpotField
 
-__all__ = ["add_spots", "gather_spots"]
+__all__ = ["add_spots", "count_voxels", "fill_spots", "gather_spots"]
 
 #: Part of the squared reach at which the window begins to close. As in ``_spot_reference``.
 OPEN_UP_TO = 0.6
@@ -147,6 +147,21 @@ def _put_window_on_slopes(n: int, work: Row2) -> None:
         sums[m] *= factors[m] * window
 
 
+@kernel
+def _spot_sums(
+    field: SpotField, layer: int, x: float, y: float, numbers: Numbers, work: Row2
+) -> int:
+    """Number of voxels that a spot reaches; which they are, and its dose in row 1 of ``work``."""
+    n = _pick(field, layer, x, y, numbers, work[0])
+    work[1, :n] = 0.0
+    for k in range(field.gaussians.shape[2] >> 1):
+        _look_up(field.gaussians[layer], k, numbers[:n], work)
+        _add_gaussian(n, work)
+    _take(field.limits[layer], numbers[:n], work[3])
+    _put_window(n, work)
+    return n
+
+
 @parallel_kernel
 def add_spots(
     field: SpotField,
@@ -166,15 +181,23 @@ def add_spots(
             weight, layer = spots[j, 0], layers[j]
             if weight == 0.0:
                 continue
-            n = _pick(field, layer, spots[j, 1], spots[j, 2], numbers, work[0])
-            sums[:n] = 0.0
-            for k in range(field.gaussians.shape[2] >> 1):
-                _look_up(field.gaussians[layer], k, numbers[:n], work)
-                _add_gaussian(n, work)
-            _take(field.limits[layer], numbers[:n], work[3])
-            _put_window(n, work)
+            n = _spot_sums(field, layer, spots[j, 1], spots[j, 2], numbers, work)
             for m in range(n):
                 dose[np.uint64(numbers[m])] += weight * sums[m]
+
+
+@kernel
+def _spot_slopes(
+    field: SpotField, layer: int, x: float, y: float, numbers: Numbers, work: Row2
+) -> int:
+    """Number of voxels that a spot reaches, their numbers, and sums and slopes without window."""
+    n = _pick(field, layer, x, y, numbers, work[0])
+    work[1:3, :n] = 0.0
+    for k in range(field.gaussians.shape[2] >> 1):
+        _look_up(field.gaussians[layer], k, numbers[:n], work)
+        _add_slope(n, work)
+    _take(field.limits[layer], numbers[:n], work[3])
+    return n
 
 
 @kernel
@@ -207,12 +230,7 @@ def gather_spots(
         numbers, work = np.empty(room + 1, dtype=np.int32), np.empty((5, room + 1))
         for j in range(block, spots.shape[0], n_blocks):
             x, y, layer = spots[j, 1], spots[j, 2], layers[j]
-            n = _pick(field, layer, x, y, numbers, work[0])
-            work[1:3, :n] = 0.0
-            for k in range(field.gaussians.shape[2] >> 1):
-                _look_up(field.gaussians[layer], k, numbers[:n], work)
-                _add_slope(n, work)
-            _take(field.limits[layer], numbers[:n], work[3])
+            n = _spot_slopes(field, layer, x, y, numbers, work)
             for m in range(n):
                 work[4, m] = g[np.uint64(numbers[m])]
             _put_window_on_slopes(n, work)
@@ -220,3 +238,50 @@ def gather_spots(
             slopes[j, 0] = found[0]
             slopes[j, 1] = spots[j, 0] * found[1]
             slopes[j, 2] = spots[j, 0] * found[2]
+
+
+@parallel_kernel
+def count_voxels(
+    field: SpotField,
+    layers: NDArray[np.int64],
+    spots: NDArray[np.float64],
+    n_blocks: int,
+    counts: NDArray[np.int64],
+) -> None:
+    """Number of voxels (n_spots,) that each spot reaches."""
+    room = field.us.size + 1
+    for block in prange(n_blocks):
+        numbers, r2 = np.empty(room, dtype=np.int32), np.empty(room)
+        for j in range(block, spots.shape[0], n_blocks):
+            counts[j] = _pick(field, layers[j], spots[j, 1], spots[j, 2], numbers, r2)
+
+
+@parallel_kernel
+def fill_spots(
+    field: SpotField,
+    layers: NDArray[np.int64],
+    spots: NDArray[np.float64],
+    n_blocks: int,
+    heads: NDArray[np.int64],
+    voxels: NDArray[np.int32],
+    values: NDArray[np.float32],
+) -> None:
+    """Voxels of each spot from ``heads`` (n_spots,) on, and its ``values`` there.
+
+    ``values`` (3, n): dose per weight and its derivatives by x and y.
+    """
+    room = field.us.size + 1
+    for block in prange(n_blocks):
+        numbers, work = np.empty(room, dtype=np.int32), np.empty((5, room))
+        for j in range(block, spots.shape[0], n_blocks):
+            x, y = spots[j, 1], spots[j, 2]
+            n = _spot_slopes(field, layers[j], x, y, numbers, work)
+            work[4, :n] = 1.0
+            _put_window_on_slopes(n, work)
+            at = heads[j]
+            for m in range(n):
+                number = np.uint64(numbers[m])
+                voxels[at + m] = numbers[m]
+                values[0, at + m] = work[1, m]
+                values[1, at + m] = -2.0 * work[2, m] * (field.us[number] - x)
+                values[2, at + m] = -2.0 * work[2, m] * (field.vs[number] - y)

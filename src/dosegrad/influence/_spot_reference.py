@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dosegrad.arrays import Array
 from dosegrad.influence._spot_arrays import SpotField
 
-__all__ = ["OPEN_UP_TO", "add_spots", "gather_spots", "window"]
+__all__ = ["OPEN_UP_TO", "add_spots", "count_voxels", "fill_spots", "gather_spots", "window"]
 
 #: Part of the squared reach at which the window begins to close. As in ``_spot_kernels``.
 OPEN_UP_TO: Final = 0.6
@@ -77,3 +77,41 @@ def gather_spots(
     for j, (weight, x, y) in enumerate(spots):
         voxels, one, by_x, by_y = spot_dose(field, int(layers[j]), float(x), float(y))
         slopes[j] = (g[voxels] @ one, weight * (g[voxels] @ by_x), weight * (g[voxels] @ by_y))
+
+
+def _reached(field: SpotField, layer: int, x: float, y: float) -> tuple[NDArray[np.int64], Array]:
+    """Voxels that a spot reaches, and its dose per weight and derivatives (3, n) there."""
+    voxels, *values = spot_dose(field, layer, x, y)
+    r2 = (field.us[voxels] - x) ** 2 + (field.vs[voxels] - y) ** 2
+    inside = r2 < field.limits[layer, voxels]
+    return voxels[inside], np.stack(values)[:, inside]
+
+
+def count_voxels(
+    field: SpotField,
+    layers: NDArray[np.int64],
+    spots: Array,
+    n_blocks: int,
+    counts: NDArray[np.int64],
+) -> None:
+    """Number of voxels (n_spots,) that each spot reaches."""
+    assert n_blocks > 0
+    for j, (_, x, y) in enumerate(spots):
+        counts[j] = _reached(field, int(layers[j]), float(x), float(y))[0].size
+
+
+def fill_spots(
+    field: SpotField,
+    layers: NDArray[np.int64],
+    spots: Array,
+    n_blocks: int,
+    heads: NDArray[np.int64],
+    voxels: NDArray[np.int32],
+    values: NDArray[np.float32],
+) -> None:
+    """Voxels of each spot from ``heads`` (n_spots,) on, and its ``values`` (3, n) there."""
+    assert n_blocks > 0
+    for j, (_, x, y) in enumerate(spots):
+        found, three = _reached(field, int(layers[j]), float(x), float(y))
+        part = slice(int(heads[j]), int(heads[j]) + found.size)
+        voxels[part], values[:, part] = found, three

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
 from dosegrad.arrays import Array, IntArray
 from dosegrad.beams.beam import Beams
@@ -166,6 +167,32 @@ class SpotDoseMap:
             return slopes.T.ravel()
 
         return dose, pullback
+
+    def matrices(self, variables: Array) -> tuple[csc_array, csc_array, csc_array]:
+        """Dose per unit weight (n_voxels, n_columns) and its derivatives by x and y, float32.
+
+        Of spots where ``variables`` have them; the first is for optimising weights alone, which is
+        much faster with a matrix. Rows of a column are not sorted.
+        """
+        spots = self._spots(variables)
+        counts = np.zeros(self.n_columns, dtype=np.int64)
+        for beam in self.beams:
+            found = np.zeros(beam.columns.size, dtype=np.int64)
+            part = spots[beam.columns]
+            _kernels().count_voxels(beam.field, beam.layers, part, _BLOCKS, found)
+            counts[beam.columns] = found
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        rows = np.empty(int(indptr[-1]), dtype=np.int32)
+        values = np.empty((3, rows.size), dtype=np.float32)
+        for beam in self.beams:
+            heads, part = indptr[beam.columns], spots[beam.columns]
+            _kernels().fill_spots(beam.field, beam.layers, part, _BLOCKS, heads, rows, values)
+            # columns of a beam lie side by side
+            mine = slice(int(heads.min()), int(indptr[beam.columns.max() + 1]))
+            rows[mine] = beam.rows[rows[mine]]
+        shape = (self.n_voxels, self.n_columns)
+        dose, by_x, by_y = (csc_array((v, rows, indptr), shape=shape) for v in values)
+        return dose, by_x, by_y
 
     def _spots(self, variables: Array) -> Array:
         """Weight, x and y of every spot (n_columns, 3)."""
