@@ -11,8 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dosegrad.arrays import Array
+from dosegrad.machine.kinds import Machine
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.photon import PhotonMachine
 from dosegrad.physics.bortfeld import bragg_curve
+from dosegrad.plot.photon_curves import photon_machine
 from dosegrad.plot.style import LINE_COLOURS, Colour, frame, new_figure
 
 __all__ = ["analytic_twin", "machine"]
@@ -26,13 +29,17 @@ _DISTAL: Final = (0.8, 0.2)
 _FIT_STEPS: Final = 8
 
 
-def machine(machine: ParticleMachine) -> Figure:
+def machine(machine: Machine) -> Figure:
     """Base data of a machine: depth dose, lateral spread, LET, spot size against energy.
+
+    Of a photon machine: depth doses, profiles, output factors and depth components.
 
     For protons each depth dose stands beside Bortfeld's analytic curve of the same range R0 and
     width: those with which its distal 80 % and 20 % points are where the machine's are. Its height
     is its own, nothing is scaled.
     """
+    if isinstance(machine, PhotonMachine):
+        return photon_machine(machine)
     chosen = _representative(machine.data)
     colours = [LINE_COLOURS[k % len(LINE_COLOURS)] for k in range(len(chosen))]
     figure = new_figure(12.0, 8.0)
