@@ -66,7 +66,7 @@ class RobustCourse:
     softness: tuple[float, ...] = field(init=False)
     number: int = 0
     is_last: bool = False
-    is_too_soft: bool = False
+    begins_anew: bool = False
 
     @classmethod
     def of(
@@ -109,7 +109,7 @@ class RobustCourse:
             weights, n_left = solution.variables, n_left - solution.n_iterations
             if self.reached or n_left < 1:
                 break
-            if self._widen(weights) or self.is_too_soft:
+            if self.begins_anew or self._widen(weights):
                 continue
             if self.is_last:
                 break
@@ -142,7 +142,7 @@ class RobustCourse:
             self.function = self.nominal.following(self.followed)
         if not self.history:
             self.history.append(self._evaluate(weights)[0])
-        self.is_too_soft = False
+        self.begins_anew = False
         solution = self.solver.minimise(
             self._evaluate, weights, scale=scale, max_iterations=allowed, watch=self._watch
         )
@@ -181,9 +181,9 @@ class RobustCourse:
             self.reached = self.value(weights) <= self.stop_below
         if self.reached or number % _ROUND_PATIENCE != 0:
             return self.reached
-        self.is_too_soft = self._has_sharpened(weights)
-        if self.is_too_soft or self.is_last:
-            return self.is_too_soft
+        self.begins_anew = self._widen(weights) or self._has_sharpened(weights)
+        if self.begins_anew or self.is_last:
+            return self.begins_anew
         return self.history[-1 - _ROUND_PATIENCE] - value <= _ROUND_TOLERANCE * abs(value)
 
     def _has_sharpened(self, weights: Array) -> bool:
