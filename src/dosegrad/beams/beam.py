@@ -47,6 +47,18 @@ class RangeShifter:
     thickness: float
     distance: float
 
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.thickness) and self.thickness > 0):
+            raise BeamError(
+                f"a range shifter of {self.thickness} mm is not possible; give a positive "
+                "water-equivalent thickness, such as 40."
+            )
+        if not np.isfinite(self.distance):
+            raise BeamError(
+                f"a range shifter {self.distance} mm from the isocentre is not possible; give "
+                "the distance of its downstream face, such as 300."
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Beam:

@@ -289,8 +289,13 @@ def _lattice(beam: Beam, corners: Points, spacing: float, lattice: Lattice) -> A
 def _angles(
     gantry: float | Sequence[float], couch: float | Sequence[float]
 ) -> list[tuple[float, float]]:
-    turned = np.atleast_1d(np.asarray(gantry, dtype=float)).ravel()
-    couches = np.atleast_1d(np.asarray(couch, dtype=float)).ravel()
+    try:
+        turned = np.atleast_1d(np.asarray(gantry, dtype=float)).ravel()
+        couches = np.atleast_1d(np.asarray(couch, dtype=float)).ravel()
+    except (TypeError, ValueError):
+        raise BeamError(
+            f"gantry {gantry!r} and couch {couch!r} must be numbers in degree, such as [90, 270]."
+        ) from None
     if turned.size == 0:
         raise BeamError("a plan needs at least one beam; give gantry angles, such as [90, 270].")
     if couches.size not in (1, turned.size):

@@ -56,8 +56,8 @@ class Grid:
 
     def __post_init__(self) -> None:
         shape = tuple(int(n) if np.isfinite(n) and n == int(n) else 0 for n in self.shape)
-        spacing = tuple(float(s) for s in self.spacing)
-        origin = tuple(float(o) for o in self.origin)
+        spacing = _numbers(self.spacing)
+        origin = _numbers(self.origin)
         if len(shape) != 3 or min(shape) < 1 or np.prod(shape, dtype=float) > MAX_VOXELS:
             raise GeometryError(
                 f"a grid of shape {tuple(self.shape)} cannot be; give three positive "
@@ -65,10 +65,13 @@ class Grid:
             )
         if len(spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing):
             raise GeometryError(
-                f"grid spacing {spacing} mm is not possible; give three positive numbers (z, y, x)."
+                f"grid spacing {self.spacing} mm is not possible; give three positive numbers "
+                "(z, y, x)."
             )
         if len(origin) != 3 or not np.isfinite(origin).all():
-            raise GeometryError(f"grid origin {origin} must be three finite numbers (x, y, z), mm.")
+            raise GeometryError(
+                f"grid origin {self.origin} must be three finite numbers (x, y, z), mm."
+            )
         matrix = np.asarray(self.direction, dtype=float)
         if matrix.shape != (3, 3) or not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-6):
             raise GeometryError("a grid's direction must be a rotation: orthonormal axes.")
@@ -150,3 +153,11 @@ class Grid:
         nz, ny, nx = (int(n) for n in shape)
         x, y, z = (float(v) for v in origin)
         return Grid((nz, ny, nx), (step[0], step[1], step[2]), (x, y, z), self.direction)
+
+
+def _numbers(values: object) -> tuple[float, ...]:
+    """``values`` as floats; nothing where they are no sequence of numbers."""
+    try:
+        return tuple(np.asarray(values, dtype=float).reshape(-1).tolist())
+    except (TypeError, ValueError):
+        return ()

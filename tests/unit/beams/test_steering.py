@@ -215,3 +215,16 @@ def test_explicit_spots_are_checked(toy_machine):
         spots_to_beams(toy_machine, energy=[100.0, 100.0, 100.0], **settings)
     with pytest.raises(BeamError, match="at least one spot"):
         spots_to_beams(toy_machine, energy=100.0, **settings | {"x": []})
+
+
+@pytest.mark.parametrize(
+    ("thickness", "distance"), [(-40.0, 300.0), (np.nan, 300.0), (40.0, np.inf)]
+)
+def test_impossible_range_shifters_are_refused(thickness, distance):
+    with pytest.raises(BeamError, match="range shifter"):
+        RangeShifter(thickness, distance)
+
+
+def test_angles_that_are_no_numbers_are_refused(water_box, toy_machine):
+    with pytest.raises(BeamError, match="'left'"):
+        steer(water_box, toy_machine, target="Target", gantry="left")

@@ -84,3 +84,9 @@ def test_impossible_new_spacings_are_refused(spacing):
 
 def test_grid_prints_on_one_line():
     assert repr(GRID) == "Grid(4×5×6 voxels, 5×2×3 mm)"
+
+
+@pytest.mark.parametrize("spacing", [2.0, ("a", 1, 1), None, (1.0, 2.0)])
+def test_spacing_that_is_no_triple_is_one_error(spacing):
+    with pytest.raises(GeometryError, match="three positive numbers"):
+        Grid((2, 3, 4), spacing, (0.0, 0.0, 0.0))
