@@ -35,7 +35,7 @@ __all__ = [
 
 #: Softness of a maximum in each round, as a share of the maximum.
 _ROUNDS: Final = (0.1, 0.03, 0.01)
-#: All scenarios from the start, or the plan alone and then those that turn out worst.
+#: All scenarios from the start, or one and then those that turn out worse.
 ScenarioChoice: TypeAlias = Literal["all", "as-needed"]
 #: What is worst in a voxel: what the objective says, or too little in targets, else too much.
 WorstSide: TypeAlias = Literal["objective", "role"]
@@ -93,8 +93,9 @@ class Minimax:
     rounds
         Softness in each round, as a share of the maximum.
     scenarios
-        ``"all"``; or ``"as-needed"``: optimise for the plan alone, add the scenario in which it
-        is worst, and so on until no other is worse by more than 1 %.
+        ``"as-needed"``: begin with the worst scenario and add another whenever the plan is worse
+        in it by more than 1 %; or ``"all"`` from the start, as it is anyway if an objective looks
+        at more than worst cases.
 
     References
     ----------
@@ -102,7 +103,7 @@ class Minimax:
     """
 
     rounds: tuple[float, ...] = _ROUNDS
-    scenarios: ScenarioChoice = "all"
+    scenarios: ScenarioChoice = "as-needed"
 
     def __post_init__(self) -> None:
         _check(self.rounds, self.scenarios)
@@ -128,7 +129,7 @@ class ObjectiveWise:
     """
 
     rounds: tuple[float, ...] = _ROUNDS
-    scenarios: ScenarioChoice = "all"
+    scenarios: ScenarioChoice = "as-needed"
 
     def __post_init__(self) -> None:
         _check(self.rounds, self.scenarios)

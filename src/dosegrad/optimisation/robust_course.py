@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 
 from dosegrad.arrays import Array, BoolArray
-from dosegrad.errors import SettingsError
 from dosegrad.influence.matrix import Influence
 from dosegrad.optimisation.problem import DoseProblem, PlanProblem, typical_steps
 from dosegrad.optimisation.robust import Robust
@@ -207,13 +206,8 @@ class RobustCourse:
     def _first_scenarios(self, weights: Array) -> BoolArray:
         """Scenarios (n_scenarios,) to begin with: all, or the worst one if so wished."""
         choices = {getattr(group.how, "scenarios", "all") for group in self.robust.groups}
-        if choices == {"all"}:
-            return np.ones(len(self.robust.maps), dtype=bool)
         if choices != {"as-needed"}:
-            raise SettingsError(
-                "scenarios can be added as needed only if all robust objectives look at worst "
-                "cases (minimax or objective-wise) and all ask for it."
-            )
+            return np.ones(len(self.robust.maps), dtype=bool)
         active = np.zeros(len(self.robust.maps), dtype=bool)
         doses = self.robust.doses(weights)
         for group in self.robust.groups:
