@@ -44,10 +44,7 @@ _METHODS: Final = ("simultaneous", "alternating")
 #: Past steps that shape the next one.
 _MEMORY: Final = 50
 #: Iterations of weights alone before spots begin to move.
-_WEIGHT_ITERATIONS: Final = 60
-#: One voxel in so many is looked at during this part of the iterations, the first one.
-_THIN: Final = 3
-_THIN_PART: Final = 0.6
+_WEIGHT_ITERATIONS: Final = 150
 #: Iterations of weights alone at the end, on the standard influence.
 _LAST_ITERATIONS: Final = 1000
 
@@ -64,7 +61,7 @@ def optimise_spots(
     dose_spacing: Triple | None = None,
     fractions: int = 1,
     initial: ArrayLike | None = None,
-    max_iterations: int = 250,
+    max_iterations: int = 220,
     tolerance: float = 1e-4,
     merge_within: float = 1.0,
     prune_below: float = 1e-2,
@@ -134,21 +131,16 @@ def optimise_spots(
     chosen = _moving_engine(engine)
     dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
     medium = prepare_medium(patient, dose_grid, chosen)
+    sampled = sample_terms(patient, beams, dose_grid, objectives)
+    spots = SpotDoseMap.of(medium, beams, sampled.voxels, engine=chosen, max_shift=max_shift)
+    problem = DoseProblem(spots, sampled.terms, sampled.shares)
     course = _Course(tolerance, max_iterations, method)
-    box = scale = variables = None
-    for thin, last in ((_THIN, _THIN_PART), (1, 1.0)):
-        sampled = sample_terms(patient, beams, dose_grid, objectives, thin=thin)
-        spots = SpotDoseMap.of(medium, beams, sampled.voxels, engine=chosen, max_shift=max_shift)
-        problem = DoseProblem(spots, sampled.terms, sampled.shares)
-        if variables is None or box is None or scale is None:
-            variables = spots.variables(beams, _first_weights(problem, beams, initial))
-            box, scale = _box(variables, max_shift), _scale(spots, variables)
-        n_moves = int(last * max_iterations) - course.n_moves
-        variables = course.run(problem, variables, scale, box, n_moves)
-    assert variables is not None
-    weights, x, y = variables.reshape(3, -1)
+    start = _first_spots(problem, beams, initial)
+    at = course.run(problem, start, _box(beams, max_shift))
 
-    moved, weights = merge_spots(move_spots(beams, x, y), weights, within=merge_within)
+    moved, weights = merge_spots(
+        move_spots(beams, at[:, 1], at[:, 2]), at[:, 0], within=merge_within
+    )
     moved, weights = prune_spots(moved, weights, below=prune_below)
     influence = compute_influence(patient, moved, engine=chosen, grid=dose_grid)
     plan = optimise(
@@ -189,21 +181,24 @@ class _Course:
     history: list[float] = field(default_factory=list)
     n_moves: int = 0
 
-    def run(
-        self, problem: DoseProblem, start: Array, scale: Array, box: _Box, n_moves: int
-    ) -> Array:
-        """The best variables (3 n_columns,) after at most so many moves."""
+    def run(self, problem: DoseProblem, spots: Array, box: _Box) -> Array:
+        """The best weights and positions (n_columns, 3) found."""
+        start = spots.T.ravel()
+        scale = _scale(_spots_of(problem), spots[:, 0])
         self.history.append(problem.value_and_gradient(start)[0])
-        variables, end = start, self.n_moves + n_moves
+        found = self._turns(problem, start, scale, box)
+        return np.ascontiguousarray(found.reshape(3, -1).T)
+
+    def _turns(self, problem: DoseProblem, start: Array, scale: Array, box: _Box) -> Array:
+        variables = start
         if self.method == "simultaneous":
-            if self.n_moves == 0:
-                variables = self._weights(problem, variables, _WEIGHT_ITERATIONS)
-            return self._minimise(problem, variables, scale, box, n_moves)
+            variables = self._weights(problem, variables, _WEIGHT_ITERATIONS)
+            return self._minimise(problem, variables, scale, box, self.max_iterations)
         fixed = replace(box, free=np.arange(start.size) >= start.size // 3)
-        while self.n_moves < end:
+        while self.n_moves < self.max_iterations:
             before = self.history[-1]
             variables = self._weights(problem, variables, _TURN[0])
-            most = min(_TURN[1], end - self.n_moves)
+            most = min(_TURN[1], self.max_iterations - self.n_moves)
             variables = self._minimise(problem, variables, scale, fixed, most)
             if before - self.history[-1] <= self.tolerance * abs(before):
                 break
@@ -297,6 +292,12 @@ def _spots_of(problem: DoseProblem) -> SpotDoseMap:
     return spots
 
 
+def _first_spots(problem: DoseProblem, beams: Beams, initial: ArrayLike | None) -> Array:
+    """Weights and positions (n_columns, 3) to begin with."""
+    weights = _first_weights(problem, beams, initial)
+    return np.column_stack([weights, beams.columns["x"], beams.columns["y"]])
+
+
 def _first_weights(problem: DoseProblem, beams: Beams, initial: ArrayLike | None) -> Array:
     """Weights (n_columns,) to begin with."""
     n = beams.n_columns
@@ -323,18 +324,19 @@ def _first_weights(problem: DoseProblem, beams: Beams, initial: ArrayLike | None
     return weights * (dose / mean)
 
 
-def _box(start: Array, max_shift: float) -> _Box:
-    """Weights not negative, positions within ``max_shift`` of where they begin."""
-    n = start.size // 3
-    low = np.concatenate([np.zeros(n), start[n:] - max_shift])
-    high = np.concatenate([np.full(n, np.inf), start[n:] + max_shift])
-    return _Box(low, high, np.ones(start.size, dtype=bool))
+def _box(beams: Beams, max_shift: float) -> _Box:
+    """Weights not negative, positions within ``max_shift`` of those of ``beams``."""
+    n = beams.n_columns
+    places = np.concatenate([beams.columns["x"], beams.columns["y"]])
+    low = np.concatenate([np.zeros(n), places - max_shift])
+    high = np.concatenate([np.full(n, np.inf), places + max_shift])
+    return _Box(low, high, np.ones(3 * n, dtype=bool))
 
 
-def _scale(spots: SpotDoseMap, start: Array) -> Array:
+def _scale(spots: SpotDoseMap, weights: Array) -> Array:
     """Typical change (3 n_columns,): the mean weight, and the size of each spot in its peak."""
     n = spots.n_columns
-    mean = float(start[:n].mean())
+    mean = float(weights.mean())
     sizes = spots.typical_shifts()
     return np.concatenate([np.full(n, mean if mean > 0 else 1.0), sizes, sizes])
 

@@ -49,23 +49,19 @@ class SampledTerms:
     shares: tuple[Array, ...]
 
 
-def sample_terms(
-    patient: Patient, beams: Beams, grid: Grid, wishes: Wishes, *, thin: int = 1
-) -> SampledTerms:
+def sample_terms(patient: Patient, beams: Beams, grid: Grid, wishes: Wishes) -> SampledTerms:
     """Objectives on as few voxels as describe them well.
 
     Every voxel counts where a dose is prescribed and in small structures. Of large ones with a
     mean dose or a limit, one voxel in twelve on a slanted lattice stands for its neighbours, and
-    for limits every one within 9 mm of a prescription besides. Of all these voxels one in ``thin``
-    is taken.
+    for limits every one within 9 mm of a prescription besides.
     """
     voxels = choose_voxels(patient, grid, "body")
     nothing = csc_array((voxels.size, beams.n_columns), dtype=np.float32)
     terms = make_terms(Influence(patient, beams, grid, voxels, nothing), wishes)
     near = _near_prescriptions(terms, grid, voxels)
-    lattice = _slanted(grid, voxels, _SLANT, _ONE_IN * thin)
-    every = _slanted(grid, voxels, (1, 1, 1), thin)
-    chosen = [_chosen(term, near, lattice, every) for term in terms]
+    lattice = _slanted(grid, voxels)
+    chosen = [_chosen(term, near, lattice) for term in terms]
 
     kept = np.zeros(voxels.size, dtype=bool)
     for term, part in zip(terms, chosen, strict=True):
@@ -91,23 +87,22 @@ def _near_prescriptions(terms: tuple[Term, ...], grid: Grid, voxels: IntArray) -
     return near
 
 
-def _slanted(grid: Grid, voxels: IntArray, slant: tuple[int, int, int], one_in: int) -> BoolArray:
+def _slanted(grid: Grid, voxels: IntArray) -> BoolArray:
     """Which voxels (n,) are on a slanted lattice that holds one in so many."""
     indices = np.unravel_index(voxels, grid.shape)
-    steps = sum(step * index for step, index in zip(slant, indices, strict=True))
-    on: BoolArray = np.asarray(steps) % one_in == 0
+    steps = sum(step * index for step, index in zip(_SLANT, indices, strict=True))
+    on: BoolArray = np.asarray(steps) % _ONE_IN == 0
     return on
 
 
-def _chosen(term: Term, near: BoolArray, lattice: BoolArray, every: BoolArray) -> BoolArray:
+def _chosen(term: Term, near: BoolArray, lattice: BoolArray) -> BoolArray:
     """Which rows of a term are looked at."""
     whole = np.isneginf(term.idle_below) and not term.depends_on_mean
     if whole or term.rows.size < _LARGE:
-        chosen = every[term.rows]
-        return chosen if chosen.any() else ~chosen
+        return np.ones(term.rows.size, dtype=bool)
     if term.depends_on_mean:
         return lattice[term.rows]
-    return lattice[term.rows] | (near & every)[term.rows]
+    return lattice[term.rows] | near[term.rows]
 
 
 def _shares(chosen: BoolArray, near: BoolArray) -> Array:
