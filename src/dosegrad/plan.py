@@ -158,7 +158,7 @@ class Plan:
         EnergyError
             If an energy is none of the machine's.
         """
-        spots = np.broadcast_arrays(*map(_as_row, (gantry, couch, x, y, energy)))
+        spots = _matched(gantry=gantry, couch=couch, x=x, y=y, energy=energy)
         weights = _as_row(weight)
         if weights.size not in (1, spots[0].size):
             raise BeamError(
@@ -327,3 +327,22 @@ def _field_order(gantry: Weights, couch: Weights) -> np.ndarray:
     _, first, field_of = np.unique(angles, axis=0, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))[field_of.reshape(-1)]
     return np.argsort(rank, kind="stable")
+
+
+def _matched(**values: ArrayLike) -> list[Weights]:
+    """Rows of equal length, single numbers repeated.
+
+    Raises
+    ------
+    BeamError
+        If the lengths differ.
+    """
+    rows = {name: _as_row(value) for name, value in values.items()}
+    try:
+        return list(np.broadcast_arrays(*rows.values()))
+    except ValueError:
+        sizes = ", ".join(f"{row.size} {name}" for name, row in rows.items() if row.size != 1)
+        raise BeamError(
+            f"numbers of values do not fit together ({sizes}); give one for all spots, or one "
+            "for each."
+        ) from None

@@ -147,9 +147,7 @@ def evaluate(dose: Dose | Sequence[Dose], patient: Patient, goals: Iterable[str 
     if isinstance(goals, str):
         goals = [goals]
     parsed = [g if isinstance(g, Goal) else Goal.parse(g) for g in goals]
-    doses = [dose] if isinstance(dose, Dose) else list(dose)
-    if not doses:
-        raise PlanError("there is no dose to evaluate; give a dose, or those of the scenarios.")
+    doses = _as_doses(dose)
     names = dict.fromkeys(goal.structure for goal in parsed)
     structures = {name: patient.structure(name) for name in names}
     rows = []
@@ -160,6 +158,18 @@ def evaluate(dose: Dose | Sequence[Dose], patient: Patient, goals: Iterable[str 
             value = goal.metric.value(one, structures[name], curves[name], goal.unit)
             rows.append(Row(goal, value, goal.is_met_by(value), number))
     return Report(tuple(rows))
+
+
+def _as_doses(dose: object) -> list[Dose]:
+    doses = list(dose) if isinstance(dose, Sequence) else [dose]
+    if not doses:
+        raise PlanError("there is no dose to evaluate; give a dose, or those of the scenarios.")
+    for one in doses:
+        if not isinstance(one, Dose):
+            raise PlanError(
+                f"{type(one).__name__} is no dose; give a Dose, such as plan.dose, or several."
+            )
+    return cast(list[Dose], doses)
 
 
 def _not_understood(sentence: str, what: str) -> PlanError:

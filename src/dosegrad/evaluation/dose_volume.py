@@ -135,10 +135,14 @@ def structure_dvh(dose: Dose, structure: Region) -> DVH:
     Its samples are the voxels of the dose grid whose centre lies inside. A structure with fewer
     than 100 of them is sampled 3, 5 or 7 times as finely along each axis, as little as makes
     1000 samples, with trilinear dose: so that small structures have their volume and are not
-    missed between voxel centres.
+    missed between voxel centres. Where the dose is not known (NaN) in part of a structure, as
+    outside the rows of a restricted influence, the histogram has no samples and all its values are
+    NaN.
     """
     mask = structure.mask(dose.grid)
     n_voxels = int(np.count_nonzero(mask))
+    if np.isnan(dose.array[mask]).any():
+        return DVH(np.empty(0), dose.grid.voxel_volume_cc)
     if n_voxels >= _FEW_VOXELS:
         return DVH(dose.array[mask], dose.grid.voxel_volume_cc)
     box = _box(mask) if n_voxels else _find(structure, dose.grid)

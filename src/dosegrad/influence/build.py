@@ -119,6 +119,7 @@ def compute_influence(
         *(patient, beams, dose_grid, rows, matrix),
         extra=extra,
         provenance={**describe_engine(chosen), "machine": beams.machine.name},
+        covers_body=isinstance(voxels, str) and voxels == "body",
         scenarios=cases,
     )
 

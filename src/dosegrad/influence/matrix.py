@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csc_array
 
-from dosegrad.arrays import Float32Array, IntArray, readonly
+from dosegrad.arrays import Array, Float32Array, IntArray, readonly
 from dosegrad.beams.beam import Beams
 from dosegrad.dose import Dose
 from dosegrad.errors import PlanError, unknown_name
@@ -42,6 +42,8 @@ class Influence:
         ``matrix``, each of the length of ``matrix.data``.
     provenance
         Engine, settings, version.
+    covers_body
+        Whether the rows are the whole body, so that voxels without a row have no dose.
     scenarios
         Matrices of scenarios, if it was computed with some.
     """
@@ -53,6 +55,7 @@ class Influence:
     matrix: csc_array
     extra: Mapping[str, Float32Array] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
+    covers_body: bool = True
     scenarios: ScenarioMatrices | None = None
 
     def __post_init__(self) -> None:
@@ -89,12 +92,24 @@ class Influence:
         return csc_array(parts, shape=self.matrix.shape)
 
     def dose(self, weights: ArrayLike) -> Dose:
-        """Dose of the whole course for ``weights`` (n_columns,); 0 in voxels without a row."""
+        """Dose of the whole course for ``weights`` (n_columns,); see :meth:`on_grid`."""
         factors = np.asarray(weights, dtype=float)
         if factors.shape != (self.beams.n_columns,):
             raise PlanError(
                 f"{factors.size} weights do not fit {self.beams.n_columns} columns of the beams."
             )
-        array = np.zeros(self.grid.n_voxels)
-        array[self.voxels] = self.matrix @ factors
-        return Dose(self.grid, array.reshape(self.grid.shape), provenance=self.provenance)
+        return self.on_grid(self.matrix @ factors)
+
+    def on_grid(self, row_values: Array, **provenance: object) -> Dose:
+        """A dose from its values in the rows (n_voxels,), Gy.
+
+        Voxels without a row have dose 0 where the rows are the whole body; otherwise their dose is
+        not known, and NaN, so that nobody takes it for none.
+        """
+        array = np.full(self.grid.n_voxels, 0.0 if self.covers_body else np.nan)
+        array[self.voxels] = row_values
+        return Dose(
+            self.grid,
+            array.reshape(self.grid.shape),
+            provenance={**self.provenance, **provenance},
+        )

@@ -50,12 +50,5 @@ def scenario_doses(influence: Influence, weights: ArrayLike) -> tuple[Dose, ...]
         else:
             rows = np.full(influence.voxels.size, np.nan)
             rows[held.rows] = held.matrices[number].forward(factors)
-        doses.append(_dose(influence, rows, case.name))
+        doses.append(influence.on_grid(rows, scenario=case.name))
     return tuple(doses)
-
-
-def _dose(influence: Influence, rows: Array, name: str) -> Dose:
-    array = np.zeros(influence.grid.n_voxels)
-    array[influence.voxels] = rows
-    provenance = {**influence.provenance, "scenario": name}
-    return Dose(influence.grid, array.reshape(influence.grid.shape), provenance=provenance)

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from dosegrad._version import __version__
 from dosegrad.arrays import Array, BoolArray
-from dosegrad.dose import Dose
 from dosegrad.errors import CapabilityError, PlanError, SettingsError, unknown_name
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import in_kernel_types
@@ -119,7 +118,7 @@ def optimise(
     return Plan(
         beams=influence.beams,
         weights=solution.variables,
-        dose=_dose(influence, row_dose),
+        dose=influence.on_grid(row_dose),
         objective=value,
         history=(*course.history, value),
         fractions=int(fractions),
@@ -280,13 +279,6 @@ def _start(influence: Influence, problem: PlanProblem, initial: ArrayLike | None
             "beams were steered at it."
         )
     return weights * (dose / mean)
-
-
-def _dose(influence: Influence, row_dose: Array) -> Dose:
-    array = np.zeros(influence.grid.n_voxels)
-    array[influence.voxels] = row_dose
-    shape = influence.grid.shape
-    return Dose(influence.grid, array.reshape(shape), provenance=influence.provenance)
 
 
 def _provenance(

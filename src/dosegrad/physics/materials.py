@@ -150,7 +150,9 @@ def with_element_i_values(material: Material) -> Material:
     >>> round(with_element_i_values(MATERIALS["schneider-18"]).i_value, 1)
     93.2
     """
-    logs = sum(w * e.charge / e.mass * log(_PURE_I_VALUES[e.symbol]) for e, w in material.composition)
+    logs = sum(
+        w * e.charge / e.mass * log(_PURE_I_VALUES[e.symbol]) for e, w in material.composition
+    )
     return Material(
         material.name, material.density, dict(material.fractions), exp(logs / material.z_over_a)
     )

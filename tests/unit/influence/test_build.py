@@ -5,6 +5,7 @@ from dosegrad.beams.spots import spots_to_beams
 from dosegrad.beams.steering import steer
 from dosegrad.engines import PencilBeam
 from dosegrad.errors import BeamError, PatientError, SettingsError, TargetError, UnknownNameError
+from dosegrad.evaluation.clinical_goals import evaluate
 from dosegrad.influence.build import choose_voxels, compute_influence, resolve_engine
 from dosegrad.patient.water import water_medium
 from dosegrad.progress import listening
@@ -105,3 +106,19 @@ def test_water_medium_is_that_of_the_whole_medium(water_box, outside_body):
     np.testing.assert_allclose(
         quick.stopping_power_ratio, whole.stopping_power_ratio, rtol=1e-12, atol=1e-14
     )
+
+
+def test_dose_outside_restricted_rows_is_not_known(water_box, toy_machine):
+    """A body mean of such a plan once counted voxels without a row as unirradiated."""
+    beams = steer(water_box, toy_machine, target="Target", gantry=0.0)
+    whole = compute_influence(water_box, beams)
+    part = compute_influence(water_box, beams, voxels=["Target"])
+    weights = np.ones(beams.n_columns)
+    mask = water_box.structures["Target"].mask(part.grid)
+    dose = part.dose(weights)
+    np.testing.assert_allclose(dose.array[mask], whole.dose(weights).array[mask], rtol=1e-6)
+    assert np.isnan(dose.array[~mask]).all()
+    report = evaluate(dose, water_box, ["Body: Dmean <= 1000000 Gy", "Target: Dmean >= 0 Gy"])
+    assert [row.met for row in report] == [False, True]
+    assert "no dose" in str(report)
+    assert not np.isnan(whole.dose(weights).array).any()
