@@ -66,7 +66,7 @@ class _Page:
 
     @property
     def maximum(self) -> float:
-        return max(float(self.dose.array.max()), 1e-9)
+        return max(float(np.nanmax(self.dose.array)), 1e-9)
 
     @property
     def levels(self) -> list[float]:

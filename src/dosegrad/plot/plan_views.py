@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.image import AxesImage
@@ -52,7 +53,7 @@ def overview(patient: Patient, plan: Plan) -> Figure:
     structures = list(patient.structures.values())
     colours = structure_colours(structures)
     levels = isodose_levels(dose_reference(dose, structures))
-    maximum = max(float(dose.array.max()), 1e-9)
+    maximum = max(float(np.nanmax(dose.array)), 1e-9)
     planes = patient_planes(patient)
 
     height = min(row_height(planes, 11.5), _TALLEST) + 1.0

@@ -99,7 +99,10 @@ def draw_isodoses(
     """
     across, along = plane.pixel_centres()
     values = plane.dose(dose)
-    reached = [level for level in levels if values.min() < level < values.max()]
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return []
+    reached = [level for level in levels if known.min() < level < known.max()]
     if not reached:
         return []
     shades = [_DARKEST_LINE + (1.0 - _DARKEST_LINE) * level / maximum for level in reached]
@@ -185,9 +188,11 @@ def dose_reference(dose: Dose, structures: Iterable[Structure]) -> float:
     for structure in structures:
         if structure.role == "target":
             inside |= structure.mask(dose.grid)
-    values = dose.array[inside] if inside.any() else dose.array.max(keepdims=True)
-    median = float(np.median(values))
-    return median if median > 0 else float(dose.array.max())
+    highest = float(np.nanmax(dose.array))
+    if not inside.any():
+        return highest
+    median = float(np.median(dose.array[inside]))
+    return median if median > 0 else highest
 
 
 def isodose_levels(reference: float) -> list[float]:

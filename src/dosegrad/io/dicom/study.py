@@ -238,7 +238,7 @@ def _as_voxels(structure: Structure, grid: Grid) -> Structure:
     points[:, 2] = shape.heights
     middles = points @ np.asarray(shape.direction).T
     slices = grid.to_index(middles)[:, 0]
-    within = -0.5 < slices.min() and slices.max() < grid.shape[0] - 0.5
+    within = slices.min() > -0.5 and slices.max() < grid.shape[0] - 0.5
     on_slices = np.abs(slices - np.rint(slices)).max() < 0.01
     if not (within and on_slices) or shape.direction != grid.direction:
         return structure
