@@ -43,8 +43,10 @@ _TURN: Final = (20, 8)
 _METHODS: Final = ("simultaneous", "alternating")
 #: Past steps that shape the next one.
 _MEMORY: Final = 50
+#: Iterations over which the decrease of the objective counts.
+_PATIENCE: Final = 10
 #: Iterations of weights alone before spots begin to move.
-_WEIGHT_ITERATIONS: Final = 150
+_WEIGHT_ITERATIONS: Final = 60
 #: Iterations of weights alone at the end, on the standard influence.
 _LAST_ITERATIONS: Final = 1000
 
@@ -246,6 +248,11 @@ class _Course:
                 )
             return value, slope[free] * unit
 
+        seen: list[float] = []
+
+        def follow(intermediate_result: OptimizeResult) -> None:
+            self._follow(seen, float(intermediate_result.fun))
+
         limits: Any = import_module("threadpoolctl").threadpool_limits
         with limits(1, user_api="blas"):
             result = minimize(
@@ -253,7 +260,7 @@ class _Course:
                 jac=True,
                 method="L-BFGS-B",
                 bounds=np.column_stack([low[free] / unit, high[free] / unit]),
-                callback=self._follow,
+                callback=follow,
                 options={
                     "maxcor": _MEMORY,
                     "maxiter": most,
@@ -266,9 +273,13 @@ class _Course:
         variables[free] = np.clip(result.x * unit, low[free], high[free])
         return variables
 
-    def _follow(self, intermediate_result: OptimizeResult) -> None:
+    def _follow(self, seen: list[float], value: float) -> None:
+        """Keep the objective; end the turn once it has hardly fallen over the last iterations."""
         self.n_moves += 1
-        self._tell(float(intermediate_result.fun))
+        self._tell(value)
+        seen.append(value)
+        if len(seen) > _PATIENCE and seen[-1 - _PATIENCE] - value <= self.tolerance * abs(value):
+            raise StopIteration
 
     def _tell(self, value: float) -> None:
         self.history.append(value)
