@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -49,6 +50,43 @@ def test_the_tg119_patient_is_planned_no_worse_than_by_the_closest_peer(
     curve = names["dvh"](names["plan"].dose, names["patient"])["OuterTarget"]
     assert curve.dose_at(0.95) >= 0.99 * 44.7
     assert curve.mean >= 0.99 * 49.1
+
+
+@pytest.mark.slow
+def test_moved_spots_are_worth_three_times_as_many_on_a_grid(run_example):
+    """Both plans are scored again with the dose of one engine."""
+    from dosegrad import compute_dose
+    from dosegrad.patient.structures import resolve_overlaps
+
+    names = run_example("06_spot_positions.py")
+    patient = names["patient"]
+    scores = []
+    for plan in (names["moved"], names["on_grid"]):
+        dose = compute_dose(patient, plan)
+        masks = resolve_overlaps(patient.structures, dose.grid)
+        target, core, body = (dose.array[masks[n]] for n in ("Target", "Core", "Body"))
+        overdose = np.maximum(core - 20.0, 0.0)
+        scores.append(
+            100 * np.mean((target - 50.0) ** 2) + 30 * np.mean(overdose**2) + np.mean(body)
+        )
+    assert names["moved"].n_spots < 0.5 * names["on_grid"].n_spots
+    assert scores[0] <= scores[1]
+
+
+@pytest.mark.slow
+def test_the_robust_plan_stands_its_scenarios(run_example):
+    names = run_example("07_robust.py")
+    goals = ["CTV: D95% >= 57 Gy", "Brainstem: D0.03cc <= 54 Gy"]
+    report = names["evaluate"](names["plan"].scenario_doses, names["patient"], goals)
+    assert report.worst().all_met
+
+
+@pytest.mark.slow
+def test_the_deterministic_engine_agrees_with_monte_carlo(data, run_example, monkeypatch):
+    monkeypatch.setenv("DOSEGRAD_DATA", str(data))
+    names = run_example("11_against_monte_carlo.py")
+    result = names["gamma"](names["reference"], names["dose"], percent=1, distance=1, threshold=10)
+    assert result.pass_rate >= 0.996
 
 
 @pytest.mark.slow

@@ -6,5 +6,6 @@ from dosegrad.plot.impt import impt_summary
 from dosegrad.plot.machine_curves import machine
 from dosegrad.plot.patient_views import phantom
 from dosegrad.plot.plan_views import overview
+from dosegrad.plot.robust_bands import robust_bands
 
-__all__ = ["dvh", "gamma", "impt_summary", "machine", "overview", "phantom"]
+__all__ = ["dvh", "gamma", "impt_summary", "machine", "overview", "phantom", "robust_bands"]

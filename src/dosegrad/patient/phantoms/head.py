@@ -27,7 +27,7 @@ def head(swelling: float = 0.0) -> Patient:
     """A head with CTV, Brainstem, Brain, EyeL, EyeR and Body.
 
     72 x 96 x 104 voxels of 3 mm x 2.5 mm x 2 mm (z, y, x), centred on (0, 0, 0). CTV and brainstem
-    are 1 mm apart, with voxel centres of both within 5 mm.
+    are 1.5 mm apart, with voxel centres of both within 5 mm.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def head(swelling: float = 0.0) -> Patient:
     for eye in eyes.values():
         canvas.paint(values, eye, _FLUID, edge=_EDGE)
     cavities = _paint_cavities(canvas, values, _MUCOSA_SHARE * swelling)
-    ctv = canvas.ellipsoid((34.0, 12.0, -20.0), (20.0, 22.0, 20.0))
+    ctv = canvas.ellipsoid((34.5, 12.0, -20.0), (20.0, 22.0, 20.0))
     brainstem = canvas.tube((0.0, 20.0, -75.0), (0.0, 14.0, -6.0), 13.0)
     regions = {
         "CTV": Region(canvas.inside(ctv), "target"),
