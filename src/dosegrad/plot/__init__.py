@@ -7,5 +7,15 @@ from dosegrad.plot.machine_curves import machine
 from dosegrad.plot.patient_views import phantom
 from dosegrad.plot.plan_views import overview
 from dosegrad.plot.robust_bands import robust_bands
+from dosegrad.plot.spot_moves import spot_moves
 
-__all__ = ["dvh", "gamma", "impt_summary", "machine", "overview", "phantom", "robust_bands"]
+__all__ = [
+    "dvh",
+    "gamma",
+    "impt_summary",
+    "machine",
+    "overview",
+    "phantom",
+    "robust_bands",
+    "spot_moves",
+]
