@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from dosegrad.arrays import Array
 from dosegrad.errors import CapabilityError, DosegradError, FileFormatError, MachineError
+from dosegrad.io._matlab import load_variables
 from dosegrad.io.matrad_photons import MATRAD_RASTER, photon_machine_of
 from dosegrad.machine.kinds import Machine
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
@@ -204,22 +204,7 @@ def _entries(data: Any) -> list[dict[str, Any]]:
 
 
 def _load(file: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    if not file.is_file():
-        raise FileFormatError(f"no machine file at {str(file)!r}; check the path.")
-    try:
-        content = loadmat(file, simplify_cells=True, variable_names=["machine"])
-    except (
-        *(MatReadError, ValueError, TypeError, OSError, EOFError),
-        *(zlib.error, NotImplementedError, KeyError, IndexError),
-    ) as error:
-        raise FileFormatError(
-            f"machine file {file.name!r} cannot be read as a MATLAB v5 file ({error}); it may be "
-            "truncated or saved as v7.3. Copy it again, or save it with '-v7'."
-        ) from error
-    machine = content.get("machine")
+    machine = load_variables(file, ("machine",), what="machine").get("machine")
     if not isinstance(machine, dict) or "meta" not in machine or "data" not in machine:
         raise FileFormatError(
             f"file {file.name!r} holds no matRad machine (expected a struct 'machine' with "
