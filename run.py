@@ -198,9 +198,11 @@ def make_locks(arguments: list[str]) -> int:
     header = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-annotate"]
     header += ["--no-header", "--no-emit-index-url", "--fork-strategy", "fewest", "--quiet"]
     itself = ["pyproject.toml", "requirements/build.in"]
-    extras = ["-c", "requirements/run.txt", "--extra", "dev", "--extra", "docs"]
+    extras = ["-c", "requirements/run.txt"]
+    for extra in ("dev", "docs", "web", "dask", "zarr"):
+        extras += ["--extra", extra]
     locks = {
-        "run": itself,
+        "run": ["--extra", "web", *itself],
         "test": [*extras, *itself],
         "uv": ["requirements/uv.in"],
     }
