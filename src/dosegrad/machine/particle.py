@@ -115,6 +115,8 @@ class PencilBeamData:
             raise MachineError(f"{self.energy:g} MeV: sigmas must be (Gaussians, depths).")
         if self.let.size not in (0, n):
             raise MachineError(f"{self.energy:g} MeV: LET must be as long as depths, or empty.")
+        if self.alpha.shape != self.beta.shape or (len(self.alpha) and self.alpha.shape[1] != n):
+            raise MachineError(f"{self.energy:g} MeV: alpha and beta must be (classes, depths).")
 
     def __repr__(self) -> str:
         return f"PencilBeamData({self.energy:.1f} MeV, range {self.range:.1f} mm)"
@@ -191,6 +193,12 @@ class ParticleMachine:
     def energies(self) -> Array:
         """Energies, MeV or MeV/u, ascending, shape (n,)."""
         return np.array([d.energy for d in self.data])
+
+    @property
+    def has_biology(self) -> bool:
+        """Whether every energy has alpha and beta tables for the tissues."""
+        n = len(self.tissues)
+        return n > 0 and all(len(d.alpha) == n and len(d.beta) == n for d in self.data)
 
     @property
     def ranges(self) -> Array:

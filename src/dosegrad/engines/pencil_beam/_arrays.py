@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "FIRST_GAUSSIAN", "Rays", "Scene", "Tables"]
+__all__ = ["BLOCK", "FIRST_GAUSSIAN", "Biology", "Rays", "Scene", "Tables", "no_biology"]
 
 #: Voxels of one block of a :class:`Scene`. Compiled into the kernels.
 BLOCK: Final = 16
@@ -78,3 +78,20 @@ class Tables(NamedTuple):
     bucket_starts: NDArray[np.int64]
     most_in_bucket: int
     reach: NDArray[np.float64]
+
+
+class Biology(NamedTuple):
+    """Linear-quadratic tables of ions and the tissues they are looked up for.
+
+    ``tables`` (n_knots, 4 classes): at the knots of :class:`Tables`, value and slope per mm of
+    alpha (1/Gy) and of beta (1/Gy2), class after class. ``tissue`` (n_rows,): class of the voxel
+    of each row of the matrix. Neither has an element where no such column is wanted.
+    """
+
+    tables: NDArray[np.float64]
+    tissue: NDArray[np.int32]
+
+
+def no_biology() -> Biology:
+    """What stands for tables and tissues where only dose and LET are asked for."""
+    return Biology(np.empty((0, 4)), np.empty(0, dtype=np.int32))

@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.compiled import kernel, parallel_kernel, prange
-from dosegrad.engines.pencil_beam._arrays import BLOCK, FIRST_GAUSSIAN, Rays, Scene, Tables
+from dosegrad.engines.pencil_beam._arrays import (
+    BLOCK,
+    FIRST_GAUSSIAN,
+    Biology,
+    Rays,
+    Scene,
+    Tables,
+)
 
 __all__ = ["add_dose", "count_entries", "fill_entries"]
 
@@ -26,6 +33,7 @@ Array1: TypeAlias = NDArray[np.float64]
 Array2: TypeAlias = NDArray[np.float64]
 Places1: TypeAlias = NDArray[np.int32]
 Places: TypeAlias = NDArray[np.int32]
+Floats: TypeAlias = NDArray[np.float32]
 
 ONE = np.uint64(1)
 #: Voxels that have become too deep are dropped once every so many columns.
@@ -263,6 +271,40 @@ def _doses(
     return result
 
 
+@kernel
+def _fill_let(
+    values: Array2, knots: Places1, behinds: Array1, doses: Array1, let_dose: Floats
+) -> None:
+    """LET times dose, keV/µm Gy, of the voxels of a column."""
+    for m in range(knots.size):
+        let = values[knots[m], 2] + behinds[m] * values[knots[m], 3]
+        let_dose[m] = doses[m] * let
+
+
+@kernel
+def _fill_biology(
+    biology: Biology,
+    start: int,
+    rows: Places1,
+    knots: Places1,
+    behinds: Array1,
+    doses: Array1,
+    alpha_dose: Floats,
+    sqrt_beta_dose: Floats,
+) -> None:
+    """Alpha times dose and the root of beta times dose of the voxels of a column.
+
+    ``start`` is the first knot of the column's energy.
+    """
+    tables = biology.tables
+    for m in range(knots.size):
+        knot, at, behind = start + knots[m], 4 * biology.tissue[rows[m]], behinds[m]
+        alpha = tables[knot, at] + behind * tables[knot, at + 1]
+        beta = tables[knot, at + 2] + behind * tables[knot, at + 3]
+        alpha_dose[m] = alpha * doses[m]
+        sqrt_beta_dose[m] = np.sqrt(beta) * doses[m]
+
+
 @parallel_kernel
 def count_entries(
     scene: Scene, rays: Rays, tables: Tables, first: int, last: int, counts: NDArray[np.int64]
@@ -290,13 +332,16 @@ def fill_entries(
     last: int,
     heads: NDArray[np.int64],
     indices: NDArray[np.int32],
-    dose: NDArray[np.float32],
-    let_dose: NDArray[np.float32],
+    dose: Floats,
+    let_dose: Floats,
+    biology: Biology,
+    alpha_dose: Floats,
+    sqrt_beta_dose: Floats,
 ) -> None:
     """Rows and values of the columns on some rays, into the arrays of the whole matrix.
 
     ``heads`` (n_columns,): where the entries of each column begin. ``let_dose`` is left alone if
-    it has no element.
+    it has no element, ``alpha_dose`` and ``sqrt_beta_dose`` if ``alpha_dose`` has none.
     """
     for ray in prange(first, last):
         room = _room(scene, rays, ray)
@@ -313,10 +358,14 @@ def fill_entries(
             doses = _doses(values, knots, rays.variances[column], factor, work)
             indices[at : at + n] = picked[0, :n]
             dose[at : at + n] = doses
+            part = slice(at, at + n)
             if let_dose.size > 0:
-                for m in range(n):
-                    let = values[knots[m], 2] + work[1, m] * values[knots[m], 3]
-                    let_dose[at + m] = doses[m] * let
+                _fill_let(values, knots, work[1, :n], doses, let_dose[part])
+            if alpha_dose.size > 0:
+                _fill_biology(
+                    *(biology, tables.starts[energy], picked[0, :n], knots, work[1, :n], doses),
+                    *(alpha_dose[part], sqrt_beta_dose[part]),
+                )
 
 
 @kernel

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.arrays import Array
-from dosegrad.engines.pencil_beam._arrays import Rays, Scene, Tables
+from dosegrad.engines.pencil_beam._arrays import Biology, Rays, Scene, Tables
 
 __all__ = ["add_dose", "count_entries", "fill_entries"]
 
@@ -41,6 +41,20 @@ def column_entries(
     return found, dose * lateral, let
 
 
+def linear_quadratic(
+    tables: Tables, biology: Biology, energy: int, depth: Array, tissue: NDArray[np.int32]
+) -> tuple[Array, Array]:
+    """Alpha, 1/Gy, and beta, 1/Gy2, at depths (n,), mm, in tissues of these classes (n,)."""
+    knots = slice(int(tables.starts[energy]), int(tables.starts[energy + 1]))
+    alpha, beta = np.zeros((2, depth.size))
+    for k in np.unique(tissue):
+        here = tissue == k
+        for values, column in ((alpha, 4 * k), (beta, 4 * k + 2)):
+            table = biology.tables[knots, column]
+            values[here] = np.interp(depth[here], tables.depths[knots], table)
+    return alpha, beta
+
+
 def _columns_on(rays: Rays, first: int, last: int) -> list[tuple[int, int]]:
     """Ray and column of all columns on some rays."""
     return [
@@ -69,6 +83,9 @@ def fill_entries(
     indices: NDArray[np.int32],
     dose: NDArray[np.float32],
     let_dose: NDArray[np.float32],
+    biology: Biology,
+    alpha_dose: NDArray[np.float32],
+    sqrt_beta_dose: NDArray[np.float32],
 ) -> None:
     """Rows and values of the columns on some rays, into the arrays of the whole matrix."""
     for ray, column in _columns_on(rays, first, last):
@@ -78,6 +95,12 @@ def fill_entries(
         dose[part] = factor * values
         if let_dose.size > 0:
             let_dose[part] = factor * values * let
+        if alpha_dose.size > 0:
+            depth = scene.depths[voxels] + rays.axes[ray, 5]
+            energy, tissue = int(rays.energies[column]), biology.tissue[scene.rows[voxels]]
+            alpha, beta = linear_quadratic(tables, biology, energy, depth, tissue)
+            alpha_dose[part] = factor * values * alpha
+            sqrt_beta_dose[part] = factor * values * np.sqrt(beta)
 
 
 def add_dose(

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from dosegrad.arrays import Array, IntArray, Points
 from dosegrad.beams.air import SKIN_STOPPING_POWER_RATIO, air_thickness
 from dosegrad.beams.beam import Beam, Beams
-from dosegrad.engines.pencil_beam._arrays import BLOCK, Rays, Scene, Tables
-from dosegrad.engines.pencil_beam._tables import build_tables
+from dosegrad.engines.pencil_beam._arrays import BLOCK, Biology, Rays, Scene, Tables, no_biology
+from dosegrad.engines.pencil_beam._tables import build_tables, linear_quadratic_tables
 from dosegrad.engines.pencil_beam.model import range_shifter_variance
 from dosegrad.engines.protocols import Stopping
-from dosegrad.errors import BeamError
+from dosegrad.errors import BeamError, CapabilityError, SettingsError
 from dosegrad.geometry.depth import water_equivalent_depth
 from dosegrad.geometry.grid import Grid
 from dosegrad.geometry.rays import crossings
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
 
-__all__ = ["Skin", "meet_skin", "prepare_rays", "prepare_scene", "rays_of"]
+__all__ = ["Skin", "meet_skin", "prepare_biology", "prepare_rays", "prepare_scene", "rays_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,6 +175,40 @@ def prepare_rays(
         shares=reach.shares,
     )
     return rays, tables
+
+
+def prepare_biology(beams: Beams, index: int, n_rows: int, tissue: IntArray | None) -> Biology:
+    """Alpha and beta tables of the energies of a beam, in the order of :func:`prepare_rays`.
+
+    Raises
+    ------
+    CapabilityError
+        If the machine has no such tables.
+    SettingsError
+        If a tissue is none of the machine's, or the tissues are not one for each row.
+    """
+    if tissue is None:
+        return no_biology()
+    machine = beams.particles
+    classes = np.asarray(tissue)
+    if classes.shape != (n_rows,):
+        raise SettingsError(
+            f"tissue classes of shape {classes.shape} do not fit {n_rows} voxels; give one class "
+            "for each voxel."
+        )
+    if not machine.has_biology:
+        raise CapabilityError(
+            f"machine {machine.name!r} has no alpha and beta tables; use an RBE model that works "
+            "from LET, or a machine that has them, such as generic-carbon."
+        )
+    if classes.size and not (classes.min() >= 0 and classes.max() < len(machine.tissues)):
+        raise SettingsError(
+            f"tissue class {classes.min()} to {classes.max()} is outside those of machine "
+            f"{machine.name!r} (0 to {len(machine.tissues) - 1}); give rows of machine.tissues."
+        )
+    levels = np.unique(beams.columns["energy"][beams.columns_of(index)])
+    data = [machine.at_energy(float(level)) for level in levels]
+    return Biology(linear_quadratic_tables(data), np.ascontiguousarray(classes, dtype=np.int32))
 
 
 def _nozzle_to_skin(machine: ParticleMachine, beam: Beam, skin: Skin) -> Array:

@@ -15,7 +15,7 @@ from dosegrad.engines.pencil_beam.model import squared_reach
 from dosegrad.machine.particle import PencilBeamData
 from dosegrad.units import GY_PER_MEV_CM2_PER_G_PER_MM2
 
-__all__ = ["ColumnReach", "build_tables"]
+__all__ = ["ColumnReach", "build_tables", "linear_quadratic_tables"]
 
 #: Spot sizes at which the reach is tabulated are multiples of this, mm. Between them the squared
 #: reach is interpolated in the spot's variance: exact for one Gaussian, and near enough for more.
@@ -77,6 +77,17 @@ def build_tables(
         reach=reach,
     )
     return tables, columns, lattice
+
+
+def linear_quadratic_tables(data: list[PencilBeamData]) -> Array:
+    """Tables (n_knots, 4 classes) of :class:`~dosegrad.engines.pencil_beam._arrays.Biology`."""
+    starts = np.concatenate([[0], np.cumsum([d.depths.size for d in data])]).astype(np.int64)
+    depths = np.concatenate([d.depths for d in data])
+    alpha = np.concatenate([d.alpha for d in data], axis=1)
+    beta = np.concatenate([d.beta for d in data], axis=1)
+    values = [value for pair in zip(alpha, beta, strict=True) for value in pair]
+    columns = [v for q in values for v in (q, _slopes(q, depths, starts))]
+    return np.ascontiguousarray(np.column_stack(columns))
 
 
 def _table_values(data: list[PencilBeamData]) -> list[tuple[Array, Array]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from dosegrad.arrays import Array, Float32Array, IntArray, Weights
 from dosegrad.beams.beam import Beams
-from dosegrad.engines.pencil_beam._arrays import Rays, Scene, Tables
+from dosegrad.engines.pencil_beam._arrays import Biology, Rays, Scene, Tables, no_biology
 from dosegrad.engines.pencil_beam._setup import (
     Skin,
     meet_skin,
+    prepare_biology,
     prepare_rays,
     prepare_scene,
     rays_of,
@@ -99,9 +100,14 @@ class PencilBeam:
         return replace(self, range_percent=percent, range_mm=mm)
 
     def quantities(self, machine: ParticleMachine) -> tuple[str, ...]:
-        """``"dose"``, and ``"let_dose"`` where the machine has LET tables."""
-        with_let = all(d.let.size for d in machine.data)
-        return ("dose", "let_dose") if with_let else ("dose",)
+        """``"dose"``, and what else the machine has tables for.
+
+        ``"let_dose"`` with LET tables; ``"alpha_dose"`` and ``"sqrt_beta_dose"`` with alpha and
+        beta tables.
+        """
+        let = ("let_dose",) if all(d.let.size for d in machine.data) else ()
+        biology = ("alpha_dose", "sqrt_beta_dose") if machine.has_biology else ()
+        return ("dose", *let, *biology)
 
     def prepare(
         self,
@@ -110,6 +116,7 @@ class PencilBeam:
         beam_index: int,
         voxels: IntArray,
         *,
+        tissue: IntArray | None = None,
         depths: Array | None = None,
         skin_heights: Array | None = None,
     ) -> PencilBeamColumns:
@@ -123,6 +130,9 @@ class PencilBeam:
             All beams, and the number of this one.
         voxels
             Ascending flat indices (n,) into the medium's grid.
+        tissue
+            Tissue class of each voxel (n,), a row of ``machine.tissues``; needed for
+            ``"alpha_dose"`` and ``"sqrt_beta_dose"``.
         depths
             Water-equivalent depths (n,), mm, instead of those traced through the medium.
         skin_heights
@@ -135,8 +145,11 @@ class PencilBeam:
             If a spot's energy is none of the machine's.
         BeamError
             If source, nozzle or range shifter would lie in the patient.
+        CapabilityError, SettingsError
+            If the machine has no tables for tissues, or a tissue is none of the machine's.
         """
         beam = beams[beam_index]
+        biology = prepare_biology(beams, beam_index, voxels.size, tissue)
         if skin_heights is None:
             skin = meet_skin(medium, beam, rays_of(beams, beam_index)[0])
         else:
@@ -147,7 +160,7 @@ class PencilBeam:
         scene = prepare_scene(medium, beam, voxels, rays, depths)
         scene = scene._replace(depths=stretch * scene.depths)
         factor = 1.0 / self.lateral_cutoff if self.compensate_cutoff else 1.0
-        return PencilBeamColumns(scene, rays, tables, factor)
+        return PencilBeamColumns(scene, rays, tables, factor, biology)
 
     def forward(self, medium: Stopping, beams: Beams, weights: Weights, voxels: IntArray) -> Array:
         """Dose (n_voxels,), Gy, of ``weights`` (n_columns,), 10^6 particles, without a matrix."""
@@ -173,6 +186,7 @@ class PencilBeamColumns:
     rays: Rays
     tables: Tables
     factor: float
+    biology: Biology = field(default_factory=no_biology)
 
     def count(self) -> NDArray[np.int64]:
         """Number of entries of each column, (n_columns of the beam,)."""
@@ -187,19 +201,43 @@ class PencilBeamColumns:
         indices: NDArray[np.int32],
         values: Mapping[str, Float32Array],
     ) -> None:
-        """Write rows and values into the arrays of a whole matrix, from ``indptr`` on."""
+        """Write rows and values into the arrays of a whole matrix, from ``indptr`` on.
+
+        Raises
+        ------
+        SettingsError
+            If alpha or beta is asked for but no tissue was given.
+        """
         heads = np.array(indptr[: self.rays.columns.size], dtype=np.int64)
         dose = values["dose"]
         let_dose = values.get("let_dose", np.empty(0, dtype=np.float32))
+        alpha_dose, sqrt_beta_dose = self._biology_values(values)
         n = self.rays.bounds.size
         before = float(heads[0]) / max(indices.size, 1)
         share = float(np.ptp(heads)) / max(indices.size, 1)
         for first, last in self._chunks(n, self.scene.depths.size):
             _kernels().fill_entries(
                 *(self.scene, self.rays, self.tables, self.factor, first, last),
-                *(heads, indices, dose, let_dose),
+                *(heads, indices, dose, let_dose, self.biology, alpha_dose, sqrt_beta_dose),
             )
             report("influence", before + share * last / n, f"{indices.size} values")
+
+    def _biology_values(
+        self, values: Mapping[str, Float32Array]
+    ) -> tuple[Float32Array, Float32Array]:
+        """Where alpha dose and root beta dose go; both without an element if neither is wanted."""
+        if not {"alpha_dose", "sqrt_beta_dose"} & values.keys():
+            return np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float32)
+        if not self.biology.tables.size:
+            raise SettingsError(
+                "alpha and beta depend on the tissue, but no tissue class was given for the "
+                "voxels; give tissue=, or an RBE model that knows them."
+            )
+        n = values["dose"].size
+        return (
+            values.get("alpha_dose", np.empty(n, dtype=np.float32)),
+            values.get("sqrt_beta_dose", np.empty(n, dtype=np.float32)),
+        )
 
     def add_dose(self, weights: Array, dose: Array) -> None:
         """Add the dose of ``weights`` (n_columns of the beam,) to ``dose`` (n_voxels,), Gy."""

@@ -7,6 +7,7 @@ import pytest
 
 from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams, RangeShifter
 from dosegrad.engines.pencil_beam import _kernels, _reference
+from dosegrad.engines.pencil_beam._arrays import Biology
 from dosegrad.engines.pencil_beam.engine import PencilBeam
 from dosegrad.engines.pencil_beam.model import range_shifter_variance, squared_reach
 from dosegrad.errors import BeamError, EnergyError, SettingsError, UnknownNameError
@@ -29,11 +30,24 @@ def prepared(patient, machine, engine=None, **beam):
     return (engine or PencilBeam()).prepare(medium, spots(machine, **beam), 0, voxels)
 
 
+def two_tissues(tables, n):
+    """Tables of two tissues that differ at every knot, and tissues that alternate."""
+    knots = tables.depths.size
+    values = np.sin(np.arange(4 * knots)).reshape(knots, 4) ** 2 + 0.1
+    slopes = np.zeros((knots, 4))
+    for first, last in itertools.pairwise(tables.starts):
+        steps = np.diff(tables.depths[first:last])[:, None]
+        slopes[first : last - 1] = np.diff(values[first:last], axis=0) / steps
+    both = np.stack([values, slopes], axis=2).reshape(knots, 8)
+    return both, (np.arange(n) % 2).astype(np.int32)
+
+
 @pytest.mark.parametrize("sad", [2000.0, None])
 @pytest.mark.parametrize("shifter", [None, RangeShifter(20.0, 150.0)])
 def test_kernels_equal_their_twins(water_box, toy_machine, sad, shifter):
     columns = prepared(water_box, toy_machine, sad=sad, range_shifter=shifter)
     scene, rays, tables = columns.scene, columns.rays, columns.tables
+    biology = Biology(*two_tissues(tables, water_box.ct.grid.n_voxels))
     n_rays = rays.bounds.size
     counts, plain_counts = np.zeros((2, 6), dtype=np.int64)
     _kernels.count_entries(scene, rays, tables, 0, n_rays, counts)
@@ -45,9 +59,12 @@ def test_kernels_equal_their_twins(water_box, toy_machine, sad, shifter):
     made = []
     for module in (_kernels, _reference):
         indices = np.zeros(counts.sum(), dtype=np.int32)
-        dose, let = np.zeros((2, counts.sum()), dtype=np.float32)
-        module.fill_entries(scene, rays, tables, 1.3, 0, n_rays, heads, indices, dose, let)
-        made.append((indices, dose, let))
+        dose, let, alpha, root_beta = np.zeros((4, counts.sum()), dtype=np.float32)
+        module.fill_entries(
+            *(scene, rays, tables, 1.3, 0, n_rays, heads, indices, dose, let),
+            *(biology, alpha, root_beta),
+        )
+        made.append((indices, dose, let, alpha, root_beta))
     assert made[0][0].tolist() == made[1][0].tolist()
     for ours, plain in zip(made[0][1:], made[1][1:], strict=True):
         np.testing.assert_allclose(ours, plain, rtol=2e-7)  # one rounding to float32
