@@ -14,6 +14,7 @@ from dosegrad.arrays import Array, Mask, Volume, readonly
 from dosegrad.errors import GeometryError
 from dosegrad.geometry.grid import Grid
 from dosegrad.geometry.resample import interpolate
+from dosegrad.units import QUANTITIES
 
 __all__ = ["Dose", "Region"]
 
@@ -37,7 +38,7 @@ class Dose:
     array
         Dose (z, y, x), Gy for the whole course, or Gy (RBE) if ``quantity`` says so.
     quantity
-        ``"dose"``, ``"rbe_dose"``, ``"let"`` (keV/µm) and the like.
+        A key of :data:`dosegrad.units.QUANTITIES`: ``"dose"``, ``"rbe_dose"``, ``"let"``...
     provenance
         What made it: engine, settings, version.
     """
@@ -58,7 +59,21 @@ class Dose:
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
 
     def __repr__(self) -> str:
-        return f"Dose({self.grid}, {self.quantity}, maximum {np.nanmax(self.array):.3g} Gy)"
+        return (
+            f"Dose({self.grid}, {self.quantity}, maximum {np.nanmax(self.array):.3g} {self.unit})"
+        )
+
+    @property
+    def unit(self) -> str:
+        """Unit of its values: ``"Gy"``, ``"Gy (RBE)"``, ``"keV/µm"``..."""
+        known = QUANTITIES.get(self.quantity)
+        return "Gy" if known is None else known.unit
+
+    @property
+    def label(self) -> str:
+        """What its values are, in words."""
+        known = QUANTITIES.get(self.quantity)
+        return self.quantity if known is None else known.label
 
     def mean(self, structure: Region) -> float:
         """Mean dose over the voxels of ``structure`` on this dose's grid, Gy."""

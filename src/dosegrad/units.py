@@ -6,6 +6,9 @@ other units are converted here, once, when they enter or leave.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 __all__ = [
@@ -15,6 +18,8 @@ __all__ = [
     "J_PER_MEV",
     "MM_PER_CM",
     "PARTICLES_PER_WEIGHT",
+    "QUANTITIES",
+    "Quantity",
 ]
 
 MM_PER_CM: Final = 10.0
@@ -32,3 +37,34 @@ GY_PER_MEV_CM2_PER_G_PER_MM2: Final = PARTICLES_PER_WEIGHT * J_PER_MEV * 1e2 * 1
 
 #: Full width at half maximum of a Gaussian of unit standard deviation, 2 sqrt(2 ln 2).
 FWHM_PER_SIGMA: Final = 2.3548200450309493
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What a map of dose may hold instead of dose.
+
+    Parameters
+    ----------
+    label
+        As the axis of a picture says it.
+    unit
+        Unit of its values; doses and effects are those of the whole course.
+    """
+
+    label: str
+    unit: str
+
+
+#: Name -> what it is.
+QUANTITIES: Final[Mapping[str, Quantity]] = MappingProxyType(
+    {
+        "dose": Quantity("dose", "Gy"),
+        "rbe_dose": Quantity("RBE-weighted dose", "Gy (RBE)"),
+        "effect": Quantity("effect", ""),
+        "bed": Quantity("biologically effective dose", "Gy"),
+        "eqd2": Quantity("equieffective dose at 2 Gy a fraction", "Gy"),
+        "let": Quantity("dose-averaged LET", "keV/µm"),
+        "let_dose": Quantity("LET times dose", "keV/µm Gy"),
+        "rbe": Quantity("RBE", ""),
+    }
+)

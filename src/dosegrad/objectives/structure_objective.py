@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from dosegrad.arrays import Array
-from dosegrad.errors import PlanError
+from dosegrad.errors import PlanError, unknown_name
 from dosegrad.objectives.protocols import Objective
+from dosegrad.units import QUANTITIES
 
 __all__ = [
     "ObjectiveBase",
+    "QuantityObjective",
     "RobustObjective",
     "StructureObjective",
     "check_dose",
@@ -45,6 +47,22 @@ class ObjectiveBase:
     def on(self: Objective, structure: str) -> StructureObjective:
         """The same wish, about the structure of that name."""
         return StructureObjective(structure, self)
+
+    def of(self: Objective, quantity: str) -> QuantityObjective:
+        """The same wish about another quantity than the plan's dose.
+
+        Parameters
+        ----------
+        quantity
+            ``"dose"``, ``"rbe_dose"``, ``"effect"``, ``"bed"``, ``"eqd2"``, ``"let"`` or
+            ``"let_dose"``. What the objective calls dose then is in the unit of that.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such quantity.
+        """
+        return QuantityObjective(self, quantity)
 
     def robust(self: Objective, how: Any = None) -> RobustObjective:
         """The same wish, in all scenarios of errors.
@@ -88,6 +106,45 @@ class RobustObjective(ObjectiveBase):
     def value_and_gradient(self, dose: Array, share: Array) -> tuple[float, Array]:
         """Value in one scenario, and its derivative (n,), for ``dose`` (n,) and ``share`` (n,)."""
         return self.objective.value_and_gradient(dose, share)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityObjective(ObjectiveBase):
+    """An objective about another quantity than the plan's dose.
+
+    Parameters
+    ----------
+    objective
+        What is wished of it.
+    quantity
+        Which it is.
+    """
+
+    kind: ClassVar[str] = "quantity"
+
+    objective: Objective
+    quantity: str
+
+    def __post_init__(self) -> None:
+        if self.quantity not in _OPTIMISABLE:
+            raise unknown_name("quantity to optimise", self.quantity, _OPTIMISABLE)
+
+    @property
+    def weight(self) -> float:
+        """Factor in the sum of objectives."""
+        return self.objective.weight
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether the objective is a convex function of the quantity."""
+        return self.objective.is_convex
+
+    def value_and_gradient(self, dose: Array, share: Array) -> tuple[float, Array]:
+        """Value, and its derivative (n,), for values ``dose`` (n,) of the quantity."""
+        return self.objective.value_and_gradient(dose, share)
+
+
+_OPTIMISABLE: Final = tuple(name for name in QUANTITIES if name != "rbe")
 
 
 def check_weight(name: str, weight: float) -> None:
