@@ -13,11 +13,17 @@ from numpy.typing import ArrayLike
 
 from dosegrad._version import __version__
 from dosegrad.arrays import Weights, readonly
+from dosegrad.beams.apertures import Apertures
 from dosegrad.beams.beam import Beams
 from dosegrad.beams.bixels import bixels_to_beams
 from dosegrad.beams.spots import spots_to_beams
 from dosegrad.dose import Dose
-from dosegrad.engines.protocols import ChoosesGrid, ForwardEngine, InfluenceEngine
+from dosegrad.engines.protocols import (
+    ApertureEngine,
+    ChoosesGrid,
+    ForwardEngine,
+    InfluenceEngine,
+)
 from dosegrad.errors import BeamError, CapabilityError, PlanError
 from dosegrad.geometry.grid import Grid, Triple
 from dosegrad.influence.build import (
@@ -62,11 +68,15 @@ class Plan:
     scenario_doses
         Dose in each scenario of a robust plan, in the order of the scenarios, whose names are in
         the ``provenance`` of each; otherwise empty.
+    apertures
+        Segments that deliver a photon plan; ``weights`` are then the fluence that they open.
+        ``None`` where fluence is not made deliverable, and for particles.
 
     Raises
     ------
     PlanError
-        If the weights do not fit the beams, are negative or not finite.
+        If the weights do not fit the beams, are negative or not finite, or apertures do not fit
+        the beams or the machine's leaves.
     """
 
     beams: Beams
@@ -78,6 +88,7 @@ class Plan:
     message: str = ""
     provenance: Mapping[str, object] = field(default_factory=dict)
     scenario_doses: tuple[Dose, ...] = ()
+    apertures: Apertures | None = None
 
     def __post_init__(self) -> None:
         weights = readonly(self.weights)
@@ -93,6 +104,8 @@ class Plan:
                 f"a course of {self.fractions} fractions is not possible; give a whole number "
                 "from 1."
             )
+        if self.apertures is not None:
+            _check_apertures(self.apertures, self.beams)
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "scenario_doses", tuple(self.scenario_doses))
         object.__setattr__(self, "history", tuple(float(value) for value in self.history))
@@ -101,6 +114,8 @@ class Plan:
     def __repr__(self) -> str:
         noun = "bixels" if self.beams.machine.modality == "photons" else "spots"
         parts = [f"{len(self.beams)} beams", f"{self.n_spots} {noun}"]
+        if self.apertures is not None:
+            parts.append(f"{len(self.apertures)} segments of {self.monitor_units:.5g} MU")
         if self.fractions > 1:
             parts.append(f"{self.fractions} fractions")
         if self.objective is not None:
@@ -111,6 +126,11 @@ class Plan:
     def n_spots(self) -> int:
         """Number of columns whose weight is above 0: those that would be delivered."""
         return int(np.count_nonzero(self.weights > 0))
+
+    @property
+    def monitor_units(self) -> float | None:
+        """MU of all apertures, whole course; ``None`` for a plan without apertures."""
+        return None if self.apertures is None else float(self.apertures.monitor_units.sum())
 
     @classmethod
     def from_spots(
@@ -264,6 +284,8 @@ def compute_dose(
 ) -> Dose:
     """Dose of a plan in a patient, computed without an influence matrix.
 
+    A plan with apertures is computed in field mode: as jaws and leaves deliver it.
+
     Parameters
     ----------
     patient
@@ -308,13 +330,42 @@ def compute_dose(
     voxels = choose_voxels(patient, dose_grid, "body")
     medium: Any = prepare_medium(patient, dose_grid, chosen)  # the kind that the engine wants
     array = np.zeros(dose_grid.n_voxels)
-    array[voxels] = chosen.forward(medium, plan.beams, plan.weights, voxels)
+    if plan.apertures is None:
+        array[voxels] = chosen.forward(medium, plan.beams, plan.weights, voxels)
+    else:
+        field_engine = _for_apertures(chosen)
+        array[voxels] = field_engine.forward_apertures(medium, plan.beams, plan.apertures, voxels)
     provenance = {
         **describe_engine(chosen),
         "machine": plan.beams.machine.name,
         "version": __version__,
     }
     return Dose(dose_grid, array.reshape(dose_grid.shape), provenance=provenance)
+
+
+def _for_apertures(engine: object) -> ApertureEngine:
+    if not isinstance(engine, ApertureEngine):
+        raise CapabilityError(
+            f"engine {type(engine).__name__} computes no dose of apertures; the engine "
+            "'photon-kernel' does."
+        )
+    return engine
+
+
+def _check_apertures(apertures: Apertures, beams: Beams) -> None:
+    collimator = getattr(beams.machine, "collimator", None)
+    if collimator is None:
+        raise PlanError(
+            f"machine {beams.machine.name!r} has no leaves, but the plan has apertures; choose a "
+            "photon machine with a collimator."
+        )
+    if apertures.left.shape[1] != collimator.pairs:
+        raise PlanError(
+            f"apertures of {apertures.left.shape[1]} leaf pairs do not fit machine "
+            f"{beams.machine.name!r}, which has {collimator.pairs}."
+        )
+    if len(apertures) and apertures.beam[-1] >= len(beams):
+        raise PlanError("an aperture names a beam that is not there.")
 
 
 def _as_row(values: ArrayLike) -> Weights:

@@ -55,8 +55,9 @@ def steer(
 ) -> Beams:
     """Beams whose spots or bixels cover a target.
 
-    Bixels of photon machines lie edge to edge on a square lattice in the isocentre plane; those
-    whose central ray comes within half a bixel of the grown target are kept.
+    Bixels of photon machines lie edge to edge on a square lattice in the isocentre plane, its rows
+    under the leaves if the machine has some; those whose central ray comes within half a bixel of
+    the grown target are kept.
 
     For particles, rays pass the points of a lattice in the isocentre plane, as far as they cross
     the grown target on the grid of the CT. On a ray there is a spot of each layer whose peak,
@@ -180,7 +181,8 @@ def _steer_photons(
     region = grown_target(patient, target, growth)
     centre = region.centre if isocentre is None else _point(isocentre)
     fields = [Beam(g, c, centre, machine.sad, patient.ct.position) for g, c in angles]
-    lattices = [_lattice(beam, region.corners, width, "square") for beam in fields]
+    shift = _row_shift(machine, width)
+    lattices = [_lattice(beam, region.corners, width, "square", shift) for beam in fields]
     return bixels_on_target(
         machine, fields, lattices, region, patient.ct.grid, width=width, target=target
     )
@@ -273,8 +275,19 @@ def _columns(
     return columns
 
 
-def _lattice(beam: Beam, corners: Points, spacing: float, lattice: Lattice) -> Array:
-    """Lattice points (n, 2) that cover the projection of a box's corners, mm."""
+def _row_shift(machine: PhotonMachine, width: float) -> float:
+    """By how much, mm, rows of bixels lie off the axis so that they meet the sides of leaves."""
+    if machine.collimator is None:
+        return 0.0
+    sides = machine.collimator.boundaries
+    nearest = float(sides[np.argmin(np.abs(sides))])
+    return (nearest + 0.5 * width) % width
+
+
+def _lattice(
+    beam: Beam, corners: Points, spacing: float, lattice: Lattice, shift: float = 0.0
+) -> Array:
+    """Lattice points (n, 2), rows moved by ``shift``, that cover a box's projection, mm."""
     local = beam.to_gantry(corners)
     if beam.sad is not None:
         if local[:, 2].max() >= beam.sad:
@@ -283,7 +296,10 @@ def _lattice(beam: Beam, corners: Points, spacing: float, lattice: Lattice) -> A
                 f"{beam.sad:g} mm from the isocentre; move the isocentre to the target."
             )
         local = local * (beam.sad / (beam.sad - local[:, 2]))[:, None]
-    return lattice_points(local[:, :2].min(axis=0), local[:, :2].max(axis=0), spacing, lattice)
+    moved = np.array([0.0, shift])
+    low, high = local[:, :2].min(axis=0) - moved, local[:, :2].max(axis=0) - moved
+    points: Array = lattice_points(low, high, spacing, lattice) + moved
+    return points
 
 
 def _angles(

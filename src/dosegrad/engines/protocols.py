@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.arrays import Array, Float32Array, IntArray, Volume, Weights
+from dosegrad.beams.apertures import Apertures
 from dosegrad.beams.beam import Beams
 from dosegrad.geometry.grid import Grid
 from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import OutsideBody, Patient
 
 __all__ = [
+    "ApertureEngine",
     "BeamColumns",
     "ChoosesGrid",
     "ForwardEngine",
@@ -96,6 +98,17 @@ class ForwardEngine(Protocol):
 
     def forward(self, medium: Medium, beams: Beams, weights: Weights, voxels: IntArray) -> Array:
         """Dose (n_voxels,), Gy, of ``weights`` (n_columns,) on ``voxels``."""
+        ...
+
+
+@runtime_checkable
+class ApertureEngine(Protocol):
+    """Computes the dose of apertures."""
+
+    def forward_apertures(
+        self, medium: Medium, beams: Beams, apertures: Apertures, voxels: IntArray
+    ) -> Array:
+        """Dose (n_voxels,), Gy, of all segments on ``voxels``."""
         ...
 
 

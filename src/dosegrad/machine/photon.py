@@ -11,6 +11,7 @@ import numpy as np
 
 from dosegrad.arrays import Array, readonly
 from dosegrad.errors import BeamError, MachineError
+from dosegrad.machine.collimator import ArcLimits, MultileafCollimator
 
 __all__ = ["HeadScatter", "PhotonMachine"]
 
@@ -77,6 +78,10 @@ class PhotonMachine:
         empty for a uniform one.
     mu_per_weight
         Monitor units per unit weight of a bixel; ``None`` where the file does not tell.
+    collimator
+        Leaves and jaws; ``None`` where the file does not tell.
+    arc
+        Limits of gantry and dose rate.
     description
         Where the data came from.
 
@@ -100,6 +105,8 @@ class PhotonMachine:
     surface_offset: float = 0.0
     primary_fluence: Array = field(default_factory=lambda: np.empty((0, 2)))
     mu_per_weight: float | None = None
+    collimator: MultileafCollimator | None = None
+    arc: ArcLimits = field(default_factory=ArcLimits)
     description: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,9 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.errors import FileFormatError, OutputError
+from dosegrad.machine.collimator import ArcLimits, MultileafCollimator
 from dosegrad.machine.photon import HeadScatter, PhotonMachine
 
-__all__ = ["PHOTON_FORMAT", "photon_machine_from", "write_photon_archive"]
+__all__ = [
+    "PHOTON_FORMAT",
+    "collimator_from",
+    "collimator_record",
+    "photon_machine_from",
+    "write_photon_archive",
+]
 
 #: What the archive calls itself.
 PHOTON_FORMAT: Final = "dosegrad photon machine"
@@ -40,6 +48,8 @@ def write_photon_archive(machine: PhotonMachine, path: str | Path) -> None:
         "version": VERSION,
         "description": dict(machine.description),
         "head_scatter": {"share": head.share, "sigma": head.sigma},
+        "collimator": collimator_record(machine.collimator),
+        "arc": asdict(machine.arc),
         **{name: getattr(machine, name) for name in _NUMBERS},
     }
     content: dict[str, Any] = {"header": np.array(json.dumps(header, sort_keys=True))}
@@ -82,5 +92,19 @@ def photon_machine_from(
     return PhotonMachine(
         **values,
         head_scatter=HeadScatter(**header["head_scatter"]),
+        collimator=collimator_from(header.get("collimator")),
+        arc=ArcLimits(**header.get("arc", {})),
         description=header["description"],
     )
+
+
+def collimator_record(collimator: MultileafCollimator | None) -> dict[str, Any] | None:
+    """Plain values of a collimator, as JSON can hold them."""
+    if collimator is None:
+        return None
+    return {**asdict(collimator), "boundaries": collimator.boundaries.tolist()}
+
+
+def collimator_from(record: dict[str, Any] | None) -> MultileafCollimator | None:
+    """The collimator of a :func:`collimator_record`."""
+    return None if record is None else MultileafCollimator(**record)
