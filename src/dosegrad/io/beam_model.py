@@ -6,8 +6,9 @@ correlation, in x and y. From there the spot grows as
 
 .. math:: \sigma^2(d) = \sigma_0^2 + 2\rho\sigma_0\sigma'd + \sigma'^2 d^2
 
-and by scattering in air. x and y are averaged, because spots of the engines are round. Depth doses
-come from the solver that also makes the generic machine.
+and by scattering in air. The machine keeps both axes as its phase space, which the deterministic
+engine transports; spots of the pencil beam are round and take their average. Depth doses come from
+the solver that also makes the generic machine.
 """
 
 from __future__ import annotations
@@ -122,9 +123,9 @@ def read_beam_model(
     model = read_beam_model_table(path)
     tables, rates = WaterTables(), water_rates()
     wanted = _spaced(model, tables) if energies is None else sorted(set(map(float, energies)))
+    rows = [model.at(nominal) for nominal in wanted]
     data = []
-    for nominal in wanted:
-        row = model.at(nominal)
+    for row in rows:
         focus = _spot_in_air(row, tables)
         energy, std = float(row[1]), float(row[2])
         data.append(build_energy(energy, std=std, focus=focus, tables=tables, rates=rates))
@@ -136,7 +137,15 @@ def read_beam_model(
         data=tuple(data),
         description={"beam model": model.name, "depth dose": "dosegrad.commissioning"},
         monitor=model.monitor,
+        phase_space=np.array([_moments(row) for row in rows]),
     )
+
+
+def _moments(row: Array) -> Array:
+    """Mean energy, its deviation, variances, covariances and angular variances (8,) of a row."""
+    sizes, angles, correlations = row[4:6], row[6:8], row[8:10]
+    moments = np.concatenate([sizes**2, correlations * sizes * angles, angles**2])
+    return np.asarray(np.concatenate([row[1:3], moments]))
 
 
 def _parse(content: str, file: Path) -> tuple[Array, float]:

@@ -252,6 +252,13 @@ _NAMED = (
         106.4,
     ),
     Material("aluminium", 2.6989, {"Al": 1.0}, 166.0),
+    # Density of Gammex Solid Water HE; composition of its forerunner, as in
+    # doi:10.1088/0031-9155/59/1/83.
+    Material(
+        "solid-water",
+        1.032,
+        {"H": 0.08, "C": 0.673, "N": 0.0239, "O": 0.1987, "Cl": 0.0014, "Ca": 0.0231},
+    ),
 )
 
 #: Every material by name.

@@ -41,6 +41,8 @@ from dosegrad.units import CM_PER_MM
 __all__ = [
     "BINDING",
     "ELASTIC_SLOPE",
+    "EVAPORATED_ENERGY",
+    "EVAPORATED_SHARE",
     "FORWARD_POWER",
     "LOCAL_SHARE",
     "OXYGEN_MASS",
@@ -58,6 +60,12 @@ PROTON_SHARE: Final = 0.50
 FORWARD_POWER: Final = 0.35
 #: Share of the incident energy that fragments and evaporated protons deposit on the spot (fitted).
 LOCAL_SHARE: Final = 0.10
+#: Part of that, also of the incident energy, that is of evaporated protons: what LOCAL_SHARE has
+#: above the 6.5 % of fragments and recoils at 150 MeV [Seltzer1993]_. Only LET needs it.
+EVAPORATED_SHARE: Final = 0.035
+#: Energy-weighted mean energy of evaporated protons, MeV: a temperature near 2 MeV above the
+#: Coulomb barrier (chosen).
+EVAPORATED_ENERGY: Final = 6.0
 #: Slope b of elastic scattering on oxygen, 1/GeV2 (fitted).
 ELASTIC_SLOPE: Final = 65.0
 #: Rest energy of oxygen-16, MeV.

@@ -6,6 +6,11 @@ fixed variances; the narrowest, of none, stays with the primaries, and the other
 Along a beamlet they are looked up at its water-equivalent depth and scaled by the protons that
 were lost up to there over those that water would have lost. Its widths stay those in water: scaling
 them by the length of what was crossed made doses in a thorax worse, not better.
+
+LET is that of protons, those from nuclear events included: protons that follow the beam or are
+thrown out of nuclei with the LET of their energy, evaporated ones, which stop where they are, with
+the mean over their way. What heavier fragments deposit counts with the mean LET of the protons at
+that depth, so that it changes no dose-averaged LET.
 """
 
 from __future__ import annotations
@@ -22,9 +27,11 @@ from scipy.special import ive
 from dosegrad.arrays import Array, readonly
 from dosegrad.engines.yoda._march_arrays import Slowing
 from dosegrad.engines.yoda.range_frame import WaterTables
-from dosegrad.engines.yoda.water_depth_dose import RADII, depth_dose
+from dosegrad.engines.yoda.water_depth_dose import RADII, DepthDose, depth_dose
 from dosegrad.physics.bortfeld import range_straggling
-from dosegrad.physics.stopping import range_in_water
+from dosegrad.physics.nuclear import EVAPORATED_ENERGY
+from dosegrad.physics.stopping import mass_stopping_power, range_in_water
+from dosegrad.units import CM_PER_MM
 
 __all__ = [
     "HALO_VARIANCES",
@@ -61,17 +68,18 @@ class WaterSecondaries:
         Energy deposited up to each depth next to the primaries, MeV.
     halo
         Likewise in each Gaussian of :data:`HALO_VARIANCES`, shape (Gaussians, n).
-    let
-        Dose-averaged LET, keV/µm.
+    core_let, halo_let
+        Dose-averaged LET of protons next to the primaries and in the halo, keV/µm.
     """
 
     depth: Array
     core: Array
     halo: Array
-    let: Array
+    core_let: Array
+    halo_let: Array
 
     def __post_init__(self) -> None:
-        for name in ("depth", "core", "halo", "let"):
+        for name in ("depth", "core", "halo", "core_let", "halo_let"):
             object.__setattr__(self, name, readonly(getattr(self, name)))
 
 
@@ -80,18 +88,19 @@ class Secondaries:
     """Protons after nuclear events along paths, (paths, steps).
 
     ``core`` and ``halo`` (Gaussians, paths, steps): energy deposited in each step, MeV per
-    primary; ``let``: dose-averaged LET, keV/µm.
+    primary; ``core_let`` and ``halo_let``: dose-averaged LET of each, keV/µm.
     """
 
     core: Array
     halo: Array
-    let: Array
+    core_let: Array
+    halo_let: Array
 
     @classmethod
     def empty(cls, shape: tuple[int, int]) -> Secondaries:
         """Nothing along paths and steps of that number."""
         halo = np.zeros((len(HALO_VARIANCES), *shape))
-        return cls(np.zeros(shape), halo, np.zeros(shape))
+        return cls(np.zeros(shape), halo, np.zeros(shape), np.zeros(shape))
 
 
 def water_secondaries(energy: float, water_i_value: float) -> WaterSecondaries:
@@ -108,7 +117,8 @@ def water_secondaries(energy: float, water_i_value: float) -> WaterSecondaries:
             reach = float(range_in_water(rung, water_i_value=water_i_value))
             parts.append((weight, table, full / reach))
     depth = parts[0][1].depth * parts[0][2]
-    return WaterSecondaries(depth, *(_mixed(parts, depth, n) for n in ("core", "halo", "let")))
+    names = ("core", "halo", "core_let", "halo_let")
+    return WaterSecondaries(depth, *(_mixed(parts, depth, name) for name in names))
 
 
 def _mixed(parts: list[tuple[float, WaterSecondaries, float]], depth: Array, name: str) -> Array:
@@ -137,14 +147,36 @@ def _on_ladder(energy: float, water_i_value: float) -> WaterSecondaries:
     dose = np.sum([p.deposit for p in parts], axis=0)
     rings = np.sum([p.deposit[:, None] * p.radial for p in parts], axis=0)
     shares = np.stack([_as_gaussians(row) for row in rings], axis=1)
-    let = np.sum([p.deposit * p.let for p in parts], axis=0) / np.where(dose > 0, dose, 1.0)
+    halo_let = np.sum([p.deposit * p.let for p in parts], axis=0) / np.where(dose > 0, dose, 1.0)
+    core_let = _core_let(result, shares[0] * dose, halo_let, water_i_value)
     middle = 0.5 * (edges[1:] + edges[:-1])
     return WaterSecondaries(
         depth=edges,
         core=_summed(shares[0] * dose + result.local),
         halo=_summed(shares[1:] * dose),
-        let=np.interp(edges, middle, let),
+        core_let=np.interp(edges, middle, core_let),
+        halo_let=np.interp(edges, middle, halo_let),
     )
+
+
+def _core_let(result: DepthDose, followed: Array, let: Array, water_i_value: float) -> Array:
+    """LET of what stays next to the primaries; protons of ``let`` have deposited ``followed``."""
+    evaporated = result.evaporated * _evaporated_let(water_i_value)
+    parts = (result.primary, *result.secondaries)
+    protons = np.sum([p.deposit for p in parts], axis=0) + result.evaporated
+    weighted = np.sum([p.deposit * p.let for p in parts], axis=0) + evaporated
+    mean = weighted / np.where(protons > 0, protons, 1.0)
+    fragments = (result.local - result.evaporated) * mean
+    total = followed + result.local
+    return np.asarray((followed * let + evaporated + fragments) / np.where(total > 0, total, 1.0))
+
+
+@lru_cache(maxsize=4)
+def _evaporated_let(water_i_value: float) -> float:
+    """Mean LET of an evaporated proton on its way to rest, weighted with dose, keV/µm."""
+    energies = EVAPORATED_ENERGY * (np.arange(2000) + 0.5) / 2000
+    stopping = mass_stopping_power(energies, water_i_value=water_i_value)
+    return float(stopping.mean()) * CM_PER_MM  # MeV/mm is keV/µm
 
 
 def _as_gaussians(rings: Array) -> Array:
@@ -197,5 +229,6 @@ def secondaries_along(
         halo=np.stack(
             [scale * np.diff(np.interp(depth, table.depth, h), axis=1) for h in table.halo]
         ),
-        let=np.interp(middle, table.depth, table.let),
+        core_let=np.interp(middle, table.depth, table.core_let),
+        halo_let=np.interp(middle, table.depth, table.halo_let),
     )

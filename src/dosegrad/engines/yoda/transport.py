@@ -113,7 +113,7 @@ class BeamTransport:
             rows = np.flatnonzero(layers.family == family)
             table = water_secondaries(self.spots.energies[family], self.water_i_value)
             part = secondaries_along(table, slowing, rows, record.number[rows])
-            for name in ("core", "let"):
+            for name in ("core", "core_let", "halo_let"):
                 getattr(out, name)[rows] = getattr(part, name)
             out.halo[:, rows] = part.halo
         return out
@@ -125,7 +125,7 @@ class BeamTransport:
         if solved.secondaries is not None:
             added = solved.secondaries.core[:, 1:]
             total = deposit + added
-            weighted = deposit * let + added * solved.secondaries.let[:, 1:]
+            weighted = deposit * let + added * solved.secondaries.core_let[:, 1:]
             deposit, let = total, np.where(total > 0, weighted / np.where(total > 0, total, 1.0), 0)
         key = np.column_stack([path, beamlets.moments.reshape(path.size, 6)]).round(12)
         _, first, profile = np.unique(key, axis=0, return_index=True, return_inverse=True)
@@ -150,7 +150,7 @@ class BeamTransport:
             return np.asarray(np.add.reduceat(weighted, starts, axis=0))
 
         mass = solved.paths.mass
-        mean_mass, mean_let = mean(mass), mean(halo.let[:, 1:])
+        mean_mass, mean_let = mean(mass), mean(halo.halo_let[:, 1:])
         per_mass = np.where(mass > 0, halo.halo[:, :, 1:] / np.where(mass > 0, mass, 1.0), 0.0)
         deposit = np.concatenate([mean(values) * mean_mass for values in per_mass])
         power = mean(solved.record.scattered[:, 1:]) / self.step

@@ -32,6 +32,7 @@ from dosegrad.physics.fermi_eyges import spread
 from dosegrad.physics.nuclear import (
     BINDING,
     ELASTIC_SLOPE,
+    EVAPORATED_SHARE,
     FORWARD_POWER,
     LOCAL_SHARE,
     OXYGEN_MASS,
@@ -111,7 +112,9 @@ class DepthDose:
     nonelastic
         Protons from nonelastic events.
     local
-        What heavier fragments and recoils deposit on the spot, MeV per primary, (n,).
+        What fragments, recoils and evaporated protons deposit on the spot, MeV per primary, (n,).
+    evaporated
+        The part of it that is of evaporated protons, (n,).
     core_variance
         Lateral variance of the primaries by multiple scattering at the edges, mm2, (n + 1,).
     """
@@ -122,6 +125,7 @@ class DepthDose:
     hydrogen: Component
     nonelastic: Component
     local: Array
+    evaporated: Array
     core_variance: Array
 
     @property
@@ -197,6 +201,7 @@ def depth_dose(
         hydrogen=cascade.hydrogen_protons(hits),
         nonelastic=nonelastic,
         local=readonly(events * cascade.mean * LOCAL_SHARE + recoil),
+        evaporated=readonly(events * cascade.mean * EVAPORATED_SHARE),
         core_variance=core,
     )
 
