@@ -22,14 +22,17 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from dosegrad._version import __version__
+from dosegrad.beams.apertures import Apertures
 from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams, RangeShifter
 from dosegrad.dose import Dose
 from dosegrad.errors import DosegradError, FileFormatError, OutputError
 from dosegrad.geometry.grid import Grid
+from dosegrad.machine.collimator import ArcLimits, MultileafCollimator
 from dosegrad.machine.kinds import Machine
 from dosegrad.machine.monitor import Monitor
 from dosegrad.machine.particle import IdealBeam, ParticleMachine, PencilBeamData
 from dosegrad.machine.photon import HeadScatter, PhotonMachine
+from dosegrad.machine.photon_archive import collimator_from, collimator_record
 from dosegrad.plan import Plan
 
 __all__ = ["load_dose", "load_plan", "save_dose", "save_plan"]
@@ -63,6 +66,9 @@ def save_plan(plan: Plan, path: str | Path) -> None:
         arrays[f"columns/{name}"] = plan.beams.columns[name]
     if plan.dose is not None:
         content["dose"] = _put_dose(plan.dose, arrays)
+    if plan.apertures is not None:
+        for f in fields(Apertures):
+            arrays[f"apertures/{f.name}"] = getattr(plan.apertures, f.name)
     content["scenario_doses"] = [
         _put_dose(dose, arrays, f"scenario_doses/{k}") for k, dose in enumerate(plan.scenario_doses)
     ]
@@ -96,6 +102,7 @@ def load_plan(path: str | Path) -> Plan:
                 _get_dose(dose, arrays, f"scenario_doses/{k}")
                 for k, dose in enumerate(content.get("scenario_doses", ()))
             ),
+            apertures=_get_apertures(arrays),
         )
 
 
@@ -140,6 +147,12 @@ def _get_dose(content: _Manifest, arrays: Mapping[str, NDArray[Any]], name: str 
     return Dose(made, arrays[name], content["quantity"], content["provenance"])
 
 
+def _get_apertures(arrays: Mapping[str, NDArray[Any]]) -> Apertures | None:
+    if "apertures/beam" not in arrays:
+        return None
+    return Apertures(**{f.name: arrays[f"apertures/{f.name}"] for f in fields(Apertures)})
+
+
 def _get_beam(content: _Manifest) -> Beam:
     shifter = content.pop("range_shifter")
     isocentre = tuple(content.pop("isocentre"))
@@ -154,8 +167,10 @@ def _put_photon_machine(machine: PhotonMachine, arrays: _Arrays) -> _Manifest:
         value = getattr(machine, f.name)
         if isinstance(value, np.ndarray):
             arrays[f"machine/{f.name}"] = value
-        elif isinstance(value, HeadScatter):
+        elif isinstance(value, (HeadScatter, ArcLimits)):
             content[f.name] = asdict(value)
+        elif isinstance(value, MultileafCollimator):
+            content[f.name] = collimator_record(value)
         else:
             content[f.name] = dict(value) if isinstance(value, Mapping) else value
     return content
@@ -167,7 +182,9 @@ def _get_photon_machine(content: _Manifest, arrays: Mapping[str, NDArray[Any]]) 
     }
     head = HeadScatter(**content.pop("head_scatter"))
     content.pop("modality")
-    return PhotonMachine(**content, **tables, head_scatter=head)
+    arc = ArcLimits(**content.pop("arc", {}))
+    collimator = collimator_from(content.pop("collimator", None))
+    return PhotonMachine(**content, **tables, head_scatter=head, arc=arc, collimator=collimator)
 
 
 def _put_machine(machine: Machine, arrays: _Arrays) -> _Manifest:
