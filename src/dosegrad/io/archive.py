@@ -8,14 +8,11 @@ is read.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib import format as npy
@@ -25,7 +22,8 @@ from dosegrad._version import __version__
 from dosegrad.beams.apertures import Apertures
 from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams, RangeShifter
 from dosegrad.dose import Dose
-from dosegrad.errors import DosegradError, FileFormatError, OutputError
+from dosegrad.errors import FileFormatError, OutputError
+from dosegrad.files import contents_of, read_archive, replacing
 from dosegrad.geometry.grid import Grid
 from dosegrad.machine.collimator import ArcLimits, MultileafCollimator
 from dosegrad.machine.kinds import Machine
@@ -39,6 +37,8 @@ __all__ = ["load_dose", "load_plan", "save_dose", "save_plan"]
 
 #: Raised when a reader of the old format would misread the new one.
 _FORMAT: Final = 1
+#: What a file should be, and what to do if it is not.
+_WORDS: Final = ("plan or dose of dosegrad", "save the plan or dose again")
 
 _Arrays = dict[str, NDArray[Any]]
 _Manifest = dict[str, Any]
@@ -84,7 +84,7 @@ def load_plan(path: str | Path) -> Plan:
         If the file does not exist, is not a plan, or is damaged.
     """
     content, arrays = _read(Path(path), "plan")
-    with _sound(path):
+    with contents_of(path, *_WORDS):
         fields_ = tuple(_get_beam(beam) for beam in content["beams"])
         columns = np.zeros(arrays["weights"].size, dtype=COLUMN_DTYPE)
         for name in COLUMN_DTYPE.names or ():
@@ -127,7 +127,7 @@ def load_dose(path: str | Path) -> Dose:
         If the file does not exist, is not a dose, or is damaged.
     """
     content, arrays = _read(Path(path), "dose")
-    with _sound(path):
+    with contents_of(path, *_WORDS):
         return _get_dose(content["dose"], arrays)
 
 
@@ -238,7 +238,7 @@ def _write(path: Path, content: _Manifest, arrays: _Arrays) -> None:
     text = json.dumps(manifest, indent=1, ensure_ascii=False, default=_as_json)
     try:
         with (
-            _replacing(path) as file,
+            replacing(path) as file,
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         ):
             archive.writestr("manifest.json", text)
@@ -252,41 +252,12 @@ def _write(path: Path, content: _Manifest, arrays: _Arrays) -> None:
         ) from error
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``path`` once it is complete, and is dropped otherwise."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _read(path: Path, kind: str) -> tuple[_Manifest, _Arrays]:
     """Manifest and arrays of a file of that kind."""
-    if not path.is_file():
-        raise FileFormatError(f"{kind} file '{path}' does not exist; check the path.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            content = json.loads(archive.read("manifest.json"))
-            names = [n for n in archive.namelist() if n.endswith(".npy")]
-            arrays = {}
-            for name in names:
-                with archive.open(name) as entry:
-                    arrays[name.removesuffix(".npy")] = npy.read_array(entry, allow_pickle=False)
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
-        raise FileFormatError(
-            f"'{path}' is no {kind} file of dosegrad, or is damaged ({error}). Save the {kind} "
-            "again."
-        ) from error
+    words = f"{kind} file of dosegrad", f"save the {kind} again"
+    plain, arrays = read_archive(path, *words)
+    with contents_of(path, *words):
+        content: _Manifest = dict(json.loads(plain["manifest.json"]))
     if content.get("kind") != kind:
         raise FileFormatError(
             f"'{path}' holds a {content.get('kind')}, not a {kind}; read it with "
@@ -298,19 +269,6 @@ def _read(path: Path, kind: str) -> tuple[_Manifest, _Arrays]:
             f"this version reads format {_FORMAT}. Read it with the version that wrote it."
         )
     return content, arrays
-
-
-@contextmanager
-def _sound(path: str | Path) -> Iterator[None]:
-    """Context in which contents that contradict each other become one error."""
-    try:
-        yield
-    except DosegradError as error:
-        raise FileFormatError(f"'{path}' is damaged: {error}") from error
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise FileFormatError(
-            f"'{path}' lacks what it should hold ({error!r}); save the plan or dose again."
-        ) from error
 
 
 def _as_json(value: object) -> object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.errors import FileFormatError, OutputError
+from dosegrad.files import contents_of, read_archive
 from dosegrad.machine.kinds import Machine
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
 from dosegrad.machine.photon_archive import PHOTON_FORMAT, photon_machine_from
@@ -77,21 +77,21 @@ def read_machine_archive(path: str | Path) -> Machine:
     FileFormatError
         If the file is something else, damaged, or of a newer version.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-        header = json.loads(str(content["header"]))
+    words = f"{FORMAT} file", "write it again with dosegrad, or give a matRad '.mat' file"
+    _, content = read_archive(path, *words)
+    with contents_of(path, *words):
+        header = dict(json.loads(str(content["header"])))
         if header["format"] not in (FORMAT, PHOTON_FORMAT):
             raise ValueError(f"it calls itself {header['format']!r}")
-        version = int(header["version"])
-    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise FileFormatError(
-            f"{str(path)!r} is not a {FORMAT} file ({error}); expected an archive written by "
-            "dosegrad. Write it again, or give a matRad '.mat' file."
-        ) from error
+        return _machine_of(header, content, path)
+
+
+def _machine_of(
+    header: dict[str, Any], content: dict[str, NDArray[Any]], path: str | Path
+) -> Machine:
     if header["format"] == PHOTON_FORMAT:
         return photon_machine_from(header, content, str(path))
-    if version > VERSION:
+    if (version := int(header["version"])) > VERSION:
         raise FileFormatError(
             f"machine file {str(path)!r} has layout version {version}; this dosegrad reads up to "
             f"{VERSION}. Update dosegrad."

@@ -71,10 +71,10 @@ def test_newer_and_foreign_archives_are_refused(tmp_path):
     with pytest.raises(FileFormatError, match="version 99; this dosegrad reads up to 1"):
         read_machine_archive(tmp_path / "new.npz")
     np.savez(tmp_path / "other.npz", x=np.zeros(2))
-    with pytest.raises(FileFormatError, match="not a dosegrad particle machine file"):
+    with pytest.raises(FileFormatError, match="no dosegrad particle machine file"):
         read_machine_archive(tmp_path / "other.npz")
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(FileFormatError, match="not a dosegrad particle machine file"):
+    with pytest.raises(FileFormatError, match="no dosegrad particle machine file"):
         load_machine(tmp_path / "text.npz")
 
 
