@@ -10,7 +10,15 @@ from typing import Any, Final
 
 from dosegrad.errors import unknown_name
 
-__all__ = ["DEFAULT_ENGINES", "ENGINES", "MACHINE_READERS", "PLAN_WRITERS", "load_object"]
+__all__ = [
+    "BEAM_TABULATORS",
+    "DEFAULT_ENGINES",
+    "ENGINES",
+    "EXECUTORS",
+    "MACHINE_READERS",
+    "PLAN_WRITERS",
+    "load_object",
+]
 
 #: Engine name -> "module:attribute" of its settings class.
 ENGINES: Final[dict[str, str]] = {
@@ -25,6 +33,16 @@ DEFAULT_ENGINES: Final[dict[str, str]] = {
     "helium": "pencil-beam",
     "photons": "photon-kernel",
     "protons": "pencil-beam",
+}
+
+#: Kind of cluster -> what makes an executor of a client or an address.
+EXECUTORS: Final[dict[str, str]] = {
+    "dask": "dosegrad.cluster.dask_executor:connect",
+}
+
+#: Modality of a machine -> what computes its beam tables for factor-based dose.
+BEAM_TABULATORS: Final[dict[str, str]] = {
+    "photons": "dosegrad.commissioning.beam_tables:tabulate",
 }
 
 #: File ending -> reader of a machine file.

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from dosegrad.engines.pencil_beam.engine import PencilBeam
     from dosegrad.engines.photon_kernel.engine import PhotonKernel
+    from dosegrad.engines.tg71.engine import TG71
     from dosegrad.engines.yoda.engine import Yoda
 
-__all__ = ["PencilBeam", "PhotonKernel", "Yoda"]
+__all__ = ["TG71", "PencilBeam", "PhotonKernel", "Yoda"]
 
 _PLACES: Final[dict[str, str]] = {
+    "TG71": "dosegrad.engines.tg71.engine",
     "PencilBeam": "dosegrad.engines.pencil_beam.engine",
     "PhotonKernel": "dosegrad.engines.photon_kernel.engine",
     "Yoda": "dosegrad.engines.yoda.engine",
