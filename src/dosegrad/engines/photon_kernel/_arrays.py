@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "Bixels", "Profiles", "Scene"]
+__all__ = ["BLOCK", "Bixels", "FieldMap", "Profiles", "Scene"]
 
 #: Voxels of one block of a :class:`Scene`. Compiled into the kernels.
 BLOCK: Final = 16
@@ -63,3 +63,17 @@ class Profiles(NamedTuple):
     first: NDArray[np.float64]
     raster: float
     shift: float
+
+
+class FieldMap(NamedTuple):
+    """A whole field's fluence after sources and kernels.
+
+    ``values`` (ny, nx, 3): Gy of each depth component at nodes; ``low`` (2,): x and y of the first
+    node, mm; ``raster``: distance of nodes, mm; ``turn`` (2,): cosine and sine of the collimator's
+    angle, by which a point of the gantry frame is turned into that of the map.
+    """
+
+    values: NDArray[np.float64]
+    low: NDArray[np.float64]
+    raster: float
+    turn: NDArray[np.float64]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.compiled import kernel, parallel_kernel, prange
-from dosegrad.engines.photon_kernel._arrays import BLOCK, Bixels, Profiles, Scene
+from dosegrad.engines.photon_kernel._arrays import BLOCK, Bixels, FieldMap, Profiles, Scene
 
-__all__ = ["add_dose", "count_entries", "fill_entries", "find_maxima"]
+__all__ = ["add_dose", "add_field", "count_entries", "fill_entries", "find_maxima"]
 
 ONE = np.uint64(1)
 
@@ -217,3 +217,26 @@ def add_dose(
             n = _keep(n, bixels.floors[column], places, doses)
             for k in range(n):
                 dose[scene.rows[places[k]]] += weights[column] * doses[k]
+
+
+@parallel_kernel
+def add_field(scene: Scene, field: FieldMap, sad: float, dose: NDArray[np.float64]) -> None:
+    """Dose (n_rows,) of a whole field, added to all voxels within its map; bilinear."""
+    ny, nx = field.values.shape[0], field.values.shape[1]
+    cosine, sine = field.turn[0], field.turn[1]
+    for voxel in prange(scene.rows.size):
+        scale = -sad / scene.points[voxel, 2]
+        gx, gy = scene.points[voxel, 0] * scale, scene.points[voxel, 1] * scale
+        fx = (gx * cosine + gy * sine - field.low[0]) / field.raster
+        fy = (gy * cosine - gx * sine - field.low[1]) / field.raster
+        if fx < 0.0 or fy < 0.0 or fx > nx - 1 or fy > ny - 1:
+            continue
+        i, j = min(int(fx), nx - 2), min(int(fy), ny - 2)
+        fx -= i
+        fy -= j
+        found = 0.0
+        for k in range(3):
+            upper = (1.0 - fx) * field.values[j, i, k] + fx * field.values[j, i + 1, k]
+            lower = (1.0 - fx) * field.values[j + 1, i, k] + fx * field.values[j + 1, i + 1, k]
+            found += scene.factors[voxel, k] * ((1.0 - fy) * upper + fy * lower)
+        dose[scene.rows[voxel]] += found

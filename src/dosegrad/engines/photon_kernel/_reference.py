@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
 from dosegrad.arrays import Array
-from dosegrad.engines.photon_kernel._arrays import Bixels, Profiles, Scene
+from dosegrad.engines.photon_kernel._arrays import Bixels, FieldMap, Profiles, Scene
 
-__all__ = ["add_dose", "count_entries", "fill_entries", "find_maxima"]
+__all__ = ["add_dose", "add_field", "count_entries", "fill_entries", "find_maxima"]
 
 
 def column_entries(
@@ -96,3 +96,13 @@ def add_dose(
     for column in range(first, last):
         voxels, values = column_entries(scene, bixels, profiles, column)
         dose[scene.rows[voxels]] += weights[column] * values
+
+
+def add_field(scene: Scene, field: FieldMap, sad: float, dose: NDArray[np.float64]) -> None:
+    """Dose (n_rows,) of a whole field, added to all voxels within its map; bilinear."""
+    projected = scene.points[:, :2] * (-sad / scene.points[:, 2:])
+    cosine, sine = field.turn
+    turned = projected @ np.array([[cosine, -sine], [sine, cosine]])
+    axes = [field.low[k] + field.raster * np.arange(field.values.shape[1 - k]) for k in (1, 0)]
+    sampled = RegularGridInterpolator(axes, field.values, bounds_error=False, fill_value=0.0)
+    dose[scene.rows] += (scene.factors * sampled(turned[:, ::-1])).sum(axis=1)

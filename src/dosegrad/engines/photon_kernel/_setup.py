@@ -22,6 +22,7 @@ from dosegrad.machine.photon import PhotonMachine
 __all__ = [
     "ElectronDensity",
     "LateralPlane",
+    "check_source",
     "photon_machine",
     "prepare_bixels",
     "prepare_profiles",
@@ -125,7 +126,7 @@ def prepare_bixels(
         # a circle across a slanting ray is an ellipse in the isocentre plane
         stretch = 1.0 + (centres**2).sum(axis=1) / sad**2
         stretch *= 1.0 + 2.0 * reaches.max() * np.linalg.norm(centres, axis=1) / sad**2
-    _check_source(grid, beam)
+    check_source(grid, beam)
     return Bixels(
         centres=centres,
         frames=np.ascontiguousarray(frames),
@@ -171,7 +172,8 @@ def _mean_fluence(machine: PhotonMachine, columns: np.ndarray) -> Array:
     return mean
 
 
-def _check_source(grid: Grid, beam: Beam) -> None:
+def check_source(grid: Grid, beam: Beam) -> None:
+    """Raise a ``BeamError`` if the source lies beside or inside the grid."""
     ends = [[k, j, i] for k in (0, 1) for j in (0, 1) for i in (0, 1)]
     points = grid.to_point(np.array(ends) * (np.asarray(grid.shape) - 1))
     highest = float(beam.to_gantry(points)[:, 2].max())
@@ -188,17 +190,19 @@ def prepare_scene(
     machine: PhotonMachine,
     beam: Beam,
     voxels: IntArray,
-    bixels: Bixels,
+    box: tuple[Array, Array],
     depths: Array | None,
 ) -> Scene:
-    """Voxels that a beam may reach; depths are traced through the medium unless they are given."""
+    """Voxels whose rays pass a ``box`` of the isocentre plane: lowest and highest (x, y), mm.
+
+    Depths are traced through the medium unless they are given.
+    """
     sad, source = machine.sad, beam.source
     assert source is not None
     indices = np.unravel_index(voxels, medium.grid.shape)
     local = _points(medium.grid, indices, lambda p: beam.to_gantry(p) - (0.0, 0.0, sad))
     projected = local[:2] * (sad / -local[2])
-    low = (bixels.centres - bixels.bounds[:, None]).min(axis=0)
-    high = (bixels.centres + bixels.bounds[:, None]).max(axis=0)
+    low, high = box
     inside = [(p >= a) & (p <= b) for p, a, b in zip(projected, low, high, strict=True)]
     rows = np.flatnonzero(inside[0] & inside[1])
     points = np.ascontiguousarray(local[:, rows].T)

@@ -10,17 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.arrays import Array, Float32Array, IntArray, Weights
+from dosegrad.beams.apertures import Apertures
 from dosegrad.beams.beam import Beams
 from dosegrad.engines.photon_kernel._arrays import Bixels, Profiles, Scene
 from dosegrad.engines.photon_kernel._setup import (
     ElectronDensity,
     LateralPlane,
+    check_source,
     photon_machine,
     prepare_bixels,
     prepare_profiles,
     prepare_scene,
     skin_distance,
 )
+from dosegrad.engines.photon_kernel.field import box_of, field_maps
 from dosegrad.errors import BeamError, SettingsError, unknown_name
 from dosegrad.machine.kinds import Machine
 from dosegrad.patient.patient import OutsideBody
@@ -171,7 +174,9 @@ class PhotonKernel:
         if ssd is None:
             ssd = skin_distance(medium, beam, bixels.centres)
         profiles = prepare_profiles(machine, ssd, widths, reaches, raster_shift)
-        scene = prepare_scene(medium, machine, beam, voxels, bixels, depths)
+        low = (bixels.centres - bixels.bounds[:, None]).min(axis=0)
+        high = (bixels.centres + bixels.bounds[:, None]).max(axis=0)
+        scene = prepare_scene(medium, machine, beam, voxels, (low, high), depths)
         columns = PhotonColumns(scene, bixels, profiles)
         return columns.above(self.relative_cutoff) if self.relative_cutoff > 0 else columns
 
@@ -187,6 +192,39 @@ class PhotonKernel:
             columns = self.prepare(medium, beams, index, voxels)
             columns.add_dose(np.asarray(weights[part], dtype=np.float64), dose)
             report("dose", (index + 1) / len(beams), f"beam {index + 1} of {len(beams)}")
+        return dose
+
+    def forward_apertures(
+        self, medium: ElectronDensity, beams: Beams, apertures: Apertures, voxels: IntArray
+    ) -> Array:
+        """Dose (n_voxels,), Gy, of whole apertures as jaws and leaves deliver them.
+
+        The fluence of all segments of a beam is laid on the machine's raster: jaws, leaves with
+        their widths, transmission and rounded ends. It is multiplied by the fluence in air
+        (``primary_fluence="machine"``), and convolved with sources and kernels by one FFT. Dose is
+        known out to ``lateral_cutoff`` beyond the jaws; scatter within has no cut-off.
+
+        Raises
+        ------
+        CapabilityError
+            If the machine delivers no photons or has no leaves.
+        """
+        machine = photon_machine(beams.machine)
+        dose = np.zeros(len(voxels))
+        for index in np.unique(apertures.beam):
+            beam, part = beams[int(index)], apertures.of_beam(int(index))
+            check_source(medium.grid, beam)
+            columns = beams.columns[beams.columns_of(int(index))]
+            ssd = skin_distance(medium, beam, np.column_stack([columns["x"], columns["y"]]))
+            maps = field_maps(
+                *(machine, ssd, part),
+                margin=self.lateral_cutoff,
+                uniform=self.primary_fluence == "uniform",
+            )
+            scene = prepare_scene(medium, machine, beam, voxels, box_of(maps), None)
+            for field in maps:
+                _kernels().add_field(scene, field, machine.sad, dose)
+            report("dose", (int(index) + 1) / len(beams), f"beam {index + 1} of {len(beams)}")
         return dose
 
 
