@@ -22,14 +22,23 @@ from dosegrad.errors import (
     SettingsError,
     unknown_name,
 )
+from dosegrad.executor import resolve_executor
 from dosegrad.geometry.grid import Grid, Triple
+from dosegrad.influence.biology import (
+    TissueEngine,
+    check_model,
+    columns_from_let,
+    machine_classes,
+    map_tissues,
+)
 from dosegrad.influence.matrix import Influence
-from dosegrad.influence.scenario_build import compute_scenarios
 from dosegrad.influence.scenarios import Scenarios
+from dosegrad.influence.shards import build_columns, build_scenarios
 from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import OutsideBody, Patient
 from dosegrad.patient.water import WaterMedium, water_medium
 from dosegrad.progress import report
+from dosegrad.rbe.protocols import LETModel, RBEModel
 from dosegrad.registry import DEFAULT_ENGINES, ENGINES, load_object
 
 __all__ = [
@@ -56,8 +65,10 @@ def compute_influence(
     grid: Grid | None = None,
     voxels: VoxelChoice = "body",
     quantities: Sequence[str] = ("dose",),
+    rbe: RBEModel | None = None,
     scenarios: Scenarios | None = None,
     robust_structures: Sequence[str] | None = None,
+    cluster: object | None = None,
 ) -> Influence:
     """Dose per unit weight of every column of ``beams`` on the voxels that matter.
 
@@ -81,46 +92,65 @@ def compute_influence(
         targets; names of structures; or a Boolean mask (z, y, x) on the dose grid.
     quantities
         ``"dose"`` and what else the engine offers, such as ``"let_dose"``.
+    rbe
+        Model of the biological effect, such as ``rbe.ConstantRBE(1.1)``: the columns that it needs
+        are computed besides, and objectives act on RBE-weighted dose unless they say otherwise.
     scenarios
         Errors of set-up and range whose matrices are wanted besides, for a robust plan.
     robust_structures
         Names of the structures that have rows in those matrices; by default targets and organs.
+    cluster
+        A Dask client or the address of a Dask scheduler: beams and scenarios are computed there,
+        each a task, and the matrices of scenarios stay in the workers' memory, where
+        :func:`~dosegrad.optimise` uses them.
 
     Raises
     ------
     UnknownNameError
         If engine, structure or quantity is not known.
+    CapabilityError
+        If engine or machine cannot give what the RBE model needs.
     BeamError
         If the beams were made for another patient position, or cannot be delivered.
     PatientError, TargetError
         If no voxel is chosen.
     """
+    executor = resolve_executor(cluster)
     chosen = resolve_engine(default_engine(beams) if engine is None else engine)
     _check_position(patient, beams)
-    names = _checked_quantities(chosen, beams, quantities)
+    names = _checked_quantities(chosen, beams, quantities, rbe)
     dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
     rows = choose_voxels(patient, dose_grid, voxels)
     medium = prepare_medium(patient, dose_grid, chosen)
+    tissue = None if rbe is None else map_tissues(patient, dose_grid, rows, rbe)
 
-    parts = []
-    for index in range(len(beams)):
-        report("influence", 0.0, f"tracing beam {index + 1} of {len(beams)}")
-        parts.append(chosen.prepare(medium, beams, index, rows))
+    maker = chosen
+    if "alpha_dose" in names and tissue is not None:
+        maker = TissueEngine(chosen, machine_classes(beams.particles, tissue))
+    parts = build_columns(executor, maker, medium, beams, rows, names)
     matrix, extra = _assemble(parts, beams, rows.size, names)
     del parts
+    if isinstance(rbe, LETModel) and tissue is not None:
+        extra = {**extra, **columns_from_let(rbe, tissue, matrix, extra["let_dose"])}
     cases = None
     if scenarios is not None:
-        cases = compute_scenarios(
-            *(patient, beams, chosen, medium, dose_grid, rows),
+        cases = build_scenarios(
+            *(executor, patient, beams, chosen, medium, dose_grid, rows),
             scenarios=scenarios,
             structures=robust_structures,
         )
     return Influence(
         *(patient, beams, dose_grid, rows, matrix),
         extra=extra,
-        provenance={**describe_engine(chosen), "machine": beams.machine.name},
+        provenance={
+            **describe_engine(chosen),
+            "machine": beams.machine.name,
+            **({} if rbe is None else {"rbe": repr(rbe)}),
+        },
         covers_body=isinstance(voxels, str) and voxels == "body",
         scenarios=cases,
+        rbe=rbe,
+        tissue=tissue,
     )
 
 
@@ -237,7 +267,7 @@ def _check_position(patient: Patient, beams: Beams) -> None:
 
 
 def _checked_quantities(
-    engine: InfluenceEngine, beams: Beams, quantities: Sequence[str]
+    engine: InfluenceEngine, beams: Beams, quantities: Sequence[str], rbe: RBEModel | None
 ) -> tuple[str, ...]:
     if not isinstance(engine, InfluenceEngine):
         raise CapabilityError(
@@ -247,6 +277,9 @@ def _checked_quantities(
     is_photon = getattr(engine, "is_for_photons", False)
     offered = engine.quantities(beams.machine if is_photon else beams.particles)
     wanted = (quantities,) if isinstance(quantities, str) else quantities
+    if rbe is not None:
+        check_model(rbe, beams.machine, offered)
+        wanted = (*wanted, *rbe.needs)
     names = tuple(dict.fromkeys(("dose", *wanted)))
     for name in names:
         if name not in offered:
@@ -254,6 +287,10 @@ def _checked_quantities(
                 f"quantity of {type(engine).__name__} with machine {beams.machine.name!r}",
                 *(name, offered),
             )
+    if rbe is None and not {"alpha_dose", "sqrt_beta_dose"}.isdisjoint(names):
+        raise CapabilityError(
+            "columns of alpha and beta need to know tissues; give rbe=rbe.LinearQuadratic(...)."
+        )
     return names
 
 

@@ -15,8 +15,10 @@ from dosegrad.beams.beam import Beams
 from dosegrad.dose import Dose
 from dosegrad.errors import PlanError, unknown_name
 from dosegrad.geometry.grid import Grid
-from dosegrad.influence.scenario_map import ScenarioMatrices
+from dosegrad.influence.shards import HeldScenarios
 from dosegrad.patient.patient import Patient
+from dosegrad.rbe.protocols import RBEModel
+from dosegrad.rbe.tissue import TissueMap
 
 __all__ = ["Influence"]
 
@@ -45,7 +47,11 @@ class Influence:
     covers_body
         Whether the rows are the whole body, so that voxels without a row have no dose.
     scenarios
-        Matrices of scenarios, if it was computed with some.
+        Matrices of scenarios, if it was computed with some; on a cluster if that was asked for.
+    rbe
+        Model of the biological effect, if it was computed for one.
+    tissue
+        Tissue of each row, if the model has tissues.
     """
 
     patient: Patient
@@ -56,7 +62,9 @@ class Influence:
     extra: Mapping[str, Float32Array] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
     covers_body: bool = True
-    scenarios: ScenarioMatrices | None = None
+    scenarios: HeldScenarios | None = None
+    rbe: RBEModel | None = None
+    tissue: TissueMap | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "voxels", readonly(self.voxels, np.int64))
@@ -91,17 +99,32 @@ class Influence:
         parts = (self.extra[name], self.matrix.indices, self.matrix.indptr)
         return csc_array(parts, shape=self.matrix.shape)
 
-    def dose(self, weights: ArrayLike) -> Dose:
-        """Dose of the whole course for ``weights`` (n_columns,); see :meth:`on_grid`."""
+    def dose(self, weights: ArrayLike, *, quantity: str = "dose", fractions: int = 1) -> Dose:
+        """Dose of the whole course for ``weights`` (n_columns,); see :meth:`on_grid`.
+
+        Parameters
+        ----------
+        weights
+            Of the columns, whole course.
+        quantity
+            What of it: a key of :data:`dosegrad.units.QUANTITIES`, such as ``"rbe_dose"``,
+            ``"eqd2"`` or ``"let"``, where the influence has what that needs.
+        fractions
+            Equal parts in which it is given; they count in biology.
+        """
         factors = np.asarray(weights, dtype=float)
         if factors.shape != (self.beams.n_columns,):
             raise PlanError(
                 f"{factors.size} weights do not fit {self.beams.n_columns} columns of the beams."
             )
-        return self.on_grid(self.matrix @ factors)
+        if quantity == "dose":
+            return self.on_grid(self.matrix @ factors)
+        from dosegrad.influence.sources import quantity_dose
 
-    def on_grid(self, row_values: Array, **provenance: object) -> Dose:
-        """A dose from its values in the rows (n_voxels,), Gy.
+        return quantity_dose(self, factors, quantity, fractions)
+
+    def on_grid(self, row_values: Array, *, quantity: str = "dose", **provenance: object) -> Dose:
+        """A dose, or another quantity, from its values in the rows (n_voxels,).
 
         Voxels without a row have dose 0 where the rows are the whole body; otherwise their dose is
         not known, and NaN, so that nobody takes it for none.
@@ -111,5 +134,6 @@ class Influence:
         return Dose(
             self.grid,
             array.reshape(self.grid.shape),
+            quantity,
             provenance={**self.provenance, **provenance},
         )

@@ -19,7 +19,14 @@ from dosegrad.influence.scenarios import Scenario, Scenarios
 from dosegrad.patient.patient import Patient
 from dosegrad.progress import report
 
-__all__ = ["compute_scenarios", "engine_in", "robust_names", "scenario_matrix"]
+__all__ = [
+    "compute_scenarios",
+    "engine_in",
+    "one_beam",
+    "robust_names",
+    "robust_rows",
+    "scenario_matrix",
+]
 
 
 def robust_names(patient: Patient, names: Sequence[str] | None) -> tuple[str, ...]:
@@ -34,6 +41,28 @@ def robust_names(patient: Patient, names: Sequence[str] | None) -> tuple[str, ..
         return tuple(found)
     wanted = (names,) if isinstance(names, str) else names
     return tuple(dict.fromkeys(patient.structure(name).name for name in wanted))
+
+
+def robust_rows(
+    patient: Patient, grid: Grid, voxels: IntArray, structures: Sequence[str] | None
+) -> tuple[tuple[str, ...], IntArray]:
+    """Structures with rows in scenario matrices, and these rows (n,) among ``voxels``.
+
+    Raises
+    ------
+    PatientError
+        If none of the voxels lies in them.
+    """
+    names = robust_names(patient, structures)
+    union = np.zeros(grid.shape, dtype=bool)
+    for name in names:
+        union |= patient.structure(name).mask(grid)
+    rows = np.flatnonzero(union.ravel()[voxels])
+    if rows.size == 0:
+        raise PatientError(
+            f"no row of the influence lies in {', '.join(names)}; choose voxels that hold them."
+        )
+    return names, rows
 
 
 def engine_in(engine: Any, scenario: Scenario) -> Any:
@@ -78,15 +107,7 @@ def compute_scenarios(
     structures
         Names of those with rows; ``None`` for targets and organs.
     """
-    names = robust_names(patient, structures)
-    union = np.zeros(grid.shape, dtype=bool)
-    for name in names:
-        union |= patient.structure(name).mask(grid)
-    rows = np.flatnonzero(union.ravel()[voxels])
-    if rows.size == 0:
-        raise PatientError(
-            f"no row of the influence lies in {', '.join(names)}; choose voxels that hold them."
-        )
+    names, rows = robust_rows(patient, grid, voxels, structures)
     made = {}
     for number, case in enumerate(scenarios):
         if not case.is_nominal:
@@ -102,13 +123,14 @@ def scenario_matrix(
     """Matrix of one scenario on ``voxels`` (n,), ascending flat indices into the medium's grid."""
     moved = scenario.apply(beams)
     shaken = engine_in(engine, scenario)
-    parts = [_one_beam(shaken, medium, moved, index, voxels) for index in range(len(moved))]
+    parts = [one_beam(shaken, medium, moved, index, voxels) for index in range(len(moved))]
     return RunLengthMatrix.joined(parts)
 
 
-def _one_beam(
+def one_beam(
     engine: InfluenceEngine, medium: Any, beams: Beams, index: int, voxels: IntArray
 ) -> RunLengthMatrix:
+    """Columns of one beam on ``voxels`` (n,), compressed."""
     columns = engine.prepare(medium, beams, index, voxels)
     indptr: NDArray[np.int64] = np.concatenate([[0], np.cumsum(columns.count())])
     rows = np.empty(int(indptr[-1]), dtype=np.int32)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dosegrad.arrays import Array
+from dosegrad.beams.beam import Beams
 from dosegrad.dose import Dose
 from dosegrad.engines.protocols import ForwardEngine
 from dosegrad.errors import PlanError
+from dosegrad.executor import Serial
 from dosegrad.influence.build import prepare_medium
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.scenario_build import engine_in
-from dosegrad.progress import report
+from dosegrad.influence.scenarios import Scenario
+from dosegrad.influence.shards import HeldScenarios, ScenarioShards
 
 __all__ = ["scenario_doses"]
 
@@ -37,18 +42,40 @@ def scenario_doses(influence: Influence, weights: ArrayLike) -> tuple[Dose, ...]
         )
     factors = np.asarray(weights, dtype=float)
     nominal = influence.dose(factors)
-    can_forward = isinstance(held.engine, ForwardEngine)
-    medium = prepare_medium(influence.patient, influence.grid, held.engine) if can_forward else None
-    doses = []
+    if isinstance(held.engine, ForwardEngine):
+        rows = _computed(influence, held, factors)
+    else:
+        rows = _in_matrices(influence, held, factors)
+    planned = nominal.array.ravel()[influence.voxels]
+    return tuple(
+        influence.on_grid(planned if case.is_nominal else dose, scenario=case.name)
+        for case, dose in zip(held.scenarios, rows, strict=True)
+    )
+
+
+def _computed(influence: Influence, held: HeldScenarios, weights: Array) -> list[Array]:
+    """Dose (n_voxels,) of each scenario by the engine; empty for the nominal one."""
+    medium = prepare_medium(influence.patient, influence.grid, held.engine)
+    executor = held.executor if isinstance(held, ScenarioShards) else Serial()
+    wanted = [case for case in held.scenarios if not case.is_nominal]
+    shared = (held.engine, medium, influence.beams, weights, influence.voxels)
+    found = iter(executor.map(_dose_in, wanted, *shared, stage="scenario doses"))
+    return [np.empty(0) if case.is_nominal else next(found) for case in held.scenarios]
+
+
+def _dose_in(
+    case: Scenario, engine: ForwardEngine, medium: Any, beams: Beams, weights: Array, voxels: Any
+) -> Array:
+    shaken: ForwardEngine = engine_in(engine, case)
+    return shaken.forward(medium, case.apply(beams), weights, voxels)
+
+
+def _in_matrices(influence: Influence, held: HeldScenarios, weights: Array) -> list[Array]:
+    """Dose (n_voxels,) of each scenario, where its matrix has rows; empty for the nominal one."""
+    found = []
     for number, case in enumerate(held.scenarios):
-        report("scenario doses", number / len(held.scenarios), case.name)
-        if case.is_nominal:
-            rows: Array = nominal.array.ravel()[influence.voxels]
-        elif can_forward:
-            engine, beams = engine_in(held.engine, case), case.apply(influence.beams)
-            rows = engine.forward(medium, beams, factors, influence.voxels)
-        else:
-            rows = np.full(influence.voxels.size, np.nan)
-            rows[held.rows] = held.matrices[number].forward(factors)
-        doses.append(influence.on_grid(rows, scenario=case.name))
-    return tuple(doses)
+        rows = np.full(0 if case.is_nominal else influence.voxels.size, np.nan)
+        if not case.is_nominal:
+            rows[held.rows] = held.forward(number, weights)
+        found.append(rows)
+    return found

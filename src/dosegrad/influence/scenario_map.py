@@ -15,7 +15,7 @@ from dosegrad.influence.dose_map import DoseMap, InfluenceDoseMap, Pullback
 from dosegrad.influence.scenario_storage import RunLengthMatrix
 from dosegrad.influence.scenarios import Scenarios
 
-__all__ = ["ScenarioDoseMap", "ScenarioMatrices"]
+__all__ = ["ScenarioDoseMap", "ScenarioMatrices", "find_places"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +101,10 @@ class ScenarioMatrices:
         """Bytes of all matrices, without the nominal one."""
         return sum(m.n_bytes for m in self.matrices.values())
 
+    def forward(self, number: int, weights: Array) -> Array:
+        """Dose (n_rows,), Gy, of ``weights`` (n_columns,) in a scenario by its number."""
+        return self.matrices[number].forward(weights)
+
     def maps(self, nominal: csc_array, rows: IntArray) -> tuple[DoseMap, ...]:
         """Dose map of every scenario.
 
@@ -116,17 +120,28 @@ class ScenarioMatrices:
         PlanError
             If the matrices lack one of the rows.
         """
-        places = np.searchsorted(self.rows, rows)
-        inside = places < self.rows.size
-        if not inside.all() or not np.array_equal(self.rows[places], rows):
-            raise PlanError(
-                "a robust objective acts on voxels without rows in the scenario matrices (they "
-                f"have: {', '.join(self.structures)}). Name its structure in robust_structures= "
-                "when the influence is computed."
-            )
+        places = find_places(self.rows, rows, self.structures)
         return tuple(
             ScenarioDoseMap(self.matrices[k].rows(places))
             if k in self.matrices
             else InfluenceDoseMap.of(nominal, rows)
             for k in range(len(self.scenarios))
         )
+
+
+def find_places(held: IntArray, rows: IntArray, structures: tuple[str, ...]) -> IntArray:
+    """Where ``rows`` (n,), ascending, are among the rows ``held``, those of ``structures``.
+
+    Raises
+    ------
+    PlanError
+        If one is not among them.
+    """
+    places = np.searchsorted(held, rows)
+    if not (places < held.size).all() or not np.array_equal(held[places], rows):
+        raise PlanError(
+            "a robust objective acts on voxels without rows in the scenario matrices (they "
+            f"have: {', '.join(structures)}). Name its structure in robust_structures= when the "
+            "influence is computed."
+        )
+    return places

@@ -10,9 +10,11 @@ import numpy as np
 
 from dosegrad.arrays import Array, BoolArray
 from dosegrad.influence.matrix import Influence
+from dosegrad.influence.shards import ScenarioShards
 from dosegrad.optimisation.problem import DoseProblem, PlanProblem, typical_steps
 from dosegrad.optimisation.robust import Robust
 from dosegrad.optimisation.robust_problem import Group, RobustProblem, form_groups
+from dosegrad.optimisation.robust_shards import ShardedProblem
 from dosegrad.optimisation.solvers.protocols import Solution, Solver
 from dosegrad.progress import report
 
@@ -52,7 +54,7 @@ class RobustCourse:
 
     whole: PlanProblem
     nominal: PlanProblem
-    robust: RobustProblem
+    robust: RobustProblem | ShardedProblem
     solver: Solver
     stop_below: float | None
     warms_up: bool
@@ -87,7 +89,11 @@ class RobustCourse:
         roles = [influence.patient.structure(t.structure).role for t in terms]
         groups = form_groups(terms, [way for _, way in pairs], [r == "target" for r in roles])
         chances = np.asarray(held.scenarios.probabilities)
-        robust = RobustProblem(held.maps(whole.matrix, rows), chances, groups)
+        robust: RobustProblem | ShardedProblem
+        if isinstance(held, ScenarioShards):
+            robust = ShardedProblem.of(held, whole.matrix, rows, groups)
+        else:
+            robust = RobustProblem(held.maps(whole.matrix, rows), chances, groups)
         plain = [t for t, way in zip(whole.terms, ways, strict=True) if way is None]
         nominal = replace(whole, terms=tuple(plain))
         return cls(whole, nominal, robust, solver, stop_below, warms_up)
@@ -95,7 +101,7 @@ class RobustCourse:
     def run(self, start: Array) -> Solution:
         """The solution after all rounds."""
         scale = self._scale(start)
-        self.followed = np.zeros(self.whole.matrix.shape[0], dtype=bool)
+        self.followed = np.zeros(self.whole.n_values, dtype=bool)
         weights, n_left = start, self.solver.max_iterations
         if self.warms_up:
             weights = self._warmed_up(start, scale)
@@ -117,7 +123,7 @@ class RobustCourse:
 
     def value(self, weights: Array) -> float:
         """Objective of ``weights`` (n_columns,) in all scenarios, maxima not softened."""
-        value = float(sum(self.robust.values(self.robust.doses(weights))))
+        value = float(sum(self.robust.values_at(weights)))
         if self._has_nominal():
             value += sum(self.nominal.values(self.nominal.dose(weights), weights))
         return value
@@ -131,7 +137,7 @@ class RobustCourse:
         return typical_steps(self.whole.following(worth), weights)
 
     def _round(self, weights: Array, scale: Array, allowed: int) -> Solution:
-        values = self.robust.values(self.robust.doses(weights))
+        values = self.robust.values_at(weights)
         self.softness = tuple(
             _of_round(group, self.number) * max(value, 1e-12)
             for group, value in zip(self.robust.groups, values, strict=True)
@@ -187,7 +193,7 @@ class RobustCourse:
 
     def _has_sharpened(self, weights: Array) -> bool:
         """Whether values have fallen so far that the softness of this round is too much."""
-        values = self.robust.values(self.robust.doses(weights))
+        values = self.robust.values_at(weights)
         asked = [_of_round(group, self.number) for group in self.robust.groups]
         return any(
             soft > _TOO_SOFT * share * value > 0.0
@@ -207,11 +213,10 @@ class RobustCourse:
         """Scenarios (n_scenarios,) to begin with: all, or the worst one if so wished."""
         choices = {getattr(group.how, "scenarios", "all") for group in self.robust.groups}
         if choices != {"as-needed"}:
-            return np.ones(len(self.robust.maps), dtype=bool)
-        active = np.zeros(len(self.robust.maps), dtype=bool)
-        doses = self.robust.doses(weights)
-        for group in self.robust.groups:
-            active[int(self.robust.by_scenario(group, doses).argmax())] = True
+            return np.ones(self.robust.n_scenarios, dtype=bool)
+        active = np.zeros(self.robust.n_scenarios, dtype=bool)
+        for values in self.robust.by_scenario(weights):
+            active[int(values.argmax())] = True
         return active
 
     def _widen(self, weights: Array) -> bool:
@@ -221,9 +226,7 @@ class RobustCourse:
             more = self.nominal.overlooked(self.followed, self.nominal.dose(weights))
         if self.active.all():
             return more
-        doses = self.robust.doses(weights)
-        for group in self.robust.groups:
-            values = self.robust.by_scenario(group, doses)
+        for values in self.robust.by_scenario(weights):
             worst = int(values.argmax())
             if values[worst] > (1.0 + _MATTERS) * values[self.active].max():
                 self.active[worst] = True

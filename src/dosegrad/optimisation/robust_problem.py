@@ -12,10 +12,18 @@ from dosegrad.influence.dose_map import DoseMap
 from dosegrad.optimisation.problem import Term
 from dosegrad.optimisation.robust import Aggregation, Robust, VoxelWise, WorstSide
 
-__all__ = ["Group", "RobustProblem", "form_groups", "worst_dose"]
+__all__ = [
+    "NEGLIGIBLE",
+    "Group",
+    "RobustProblem",
+    "add_voxel_wise",
+    "form_groups",
+    "in_scenario",
+    "worst_dose",
+]
 
 #: A scenario whose share of the gradient is smaller than this is not followed back.
-_NEGLIGIBLE = 1e-9
+NEGLIGIBLE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,9 +116,22 @@ class RobustProblem:
         slopes = np.zeros_like(doses)
         return [_add(group, doses, self.chances, 0.0, slopes) for group in self.groups]
 
-    def by_scenario(self, group: Group, doses: Array) -> Array:
-        """Weighted sum of a group's objectives in each scenario (n_scenarios,)."""
-        return _by_scenario(group, doses)[0]
+    @property
+    def n_scenarios(self) -> int:
+        """Number of scenarios."""
+        return len(self.maps)
+
+    def values_at(self, weights: Array) -> list[float]:
+        """Value of each group for ``weights`` (n_columns,), maxima not softened."""
+        return self.values(self.doses(weights))
+
+    def by_scenario(self, weights: Array) -> Array:
+        """Weighted sum of objectives (n_groups, n_scenarios) of each group in each scenario.
+
+        Of groups that are voxel-wise, too, though it does not count there.
+        """
+        doses = self.doses(weights)
+        return np.stack([_by_scenario(group, doses)[0] for group in self.groups])
 
 
 def worst_dose(doses: Array, term: Term, *, is_target: bool, side: WorstSide) -> IntArray:
@@ -139,11 +160,11 @@ def worst_dose(doses: Array, term: Term, *, is_target: bool, side: WorstSide) ->
 def _add(group: Group, doses: Array, chances: Array, softness: float, slopes: Array) -> float:
     """Value of a group; its slopes are added to ``slopes`` (n_scenarios, n_rows)."""
     if isinstance(group.how, VoxelWise):
-        return _add_voxel_wise(group, group.how.side, doses, slopes)
+        return add_voxel_wise(group, group.how.side, doses, slopes)
     values, by_dose = _by_scenario(group, doses)
     value, shares = group.how.aggregate(values, chances, softness)
     for number, share in enumerate(shares):
-        if share > _NEGLIGIBLE:
+        if share > NEGLIGIBLE:
             for term, slope in zip(group.terms, by_dose[number], strict=True):
                 slopes[number, term.rows] += share * slope
     return value
@@ -151,19 +172,23 @@ def _add(group: Group, doses: Array, chances: Array, softness: float, slopes: Ar
 
 def _by_scenario(group: Group, doses: Array) -> tuple[Array, list[list[Array]]]:
     """Weighted value in each scenario, and the weighted slopes of each term there."""
-    values, slopes = np.zeros(len(doses)), []
-    shares = [np.full(t.rows.size, 1.0 / t.rows.size) for t in group.terms]
-    for number, dose in enumerate(doses):
-        found = []
-        for term, share in zip(group.terms, shares, strict=True):
-            part, slope = term.objective.value_and_gradient(dose[term.rows], share)
-            values[number] += term.objective.weight * part
-            found.append(term.objective.weight * slope)
-        slopes.append(found)
-    return values, slopes
+    found = [in_scenario(group, dose) for dose in doses]
+    return np.array([value for value, _ in found]), [slopes for _, slopes in found]
 
 
-def _add_voxel_wise(group: Group, side: WorstSide, doses: Array, slopes: Array) -> float:
+def in_scenario(group: Group, dose: Array) -> tuple[float, list[Array]]:
+    """Weighted value at one ``dose`` (n_rows,), and the weighted slopes of each term."""
+    value, slopes = 0.0, []
+    for term in group.terms:
+        share = np.full(term.rows.size, 1.0 / term.rows.size)
+        part, slope = term.objective.value_and_gradient(dose[term.rows], share)
+        value += term.objective.weight * part
+        slopes.append(term.objective.weight * slope)
+    return value, slopes
+
+
+def add_voxel_wise(group: Group, side: WorstSide, doses: Array, slopes: Array) -> float:
+    """Value of a voxel-wise group; its slopes are added to ``slopes`` (n_scenarios, n_rows)."""
     value = 0.0
     for term, is_target in zip(group.terms, group.is_target, strict=True):
         own = doses[:, term.rows]

@@ -1,0 +1,1 @@
+"""Work spread over a Dask cluster; given where a function takes ``cluster=``."""
