@@ -41,10 +41,10 @@ _PLACES: Final[dict[str, str]] = {
     "steer": "dosegrad.beams.steering",
     "write_dicom": "dosegrad.io.dicom.writing.study",
 }
-_MODULES: Final = ("engines", "objectives", "plot")
+_MODULES: Final = ("engines", "objectives", "plot", "rbe")
 
 if TYPE_CHECKING:
-    from dosegrad import engines, objectives, plot
+    from dosegrad import engines, objectives, plot, rbe
     from dosegrad.beams.beam import Beam, Beams
     from dosegrad.beams.steering import steer
     from dosegrad.dose import Dose
@@ -100,6 +100,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "optimise_spots",
     "phantom",
     "plot",
+    "rbe",
     "read_dicom",
     "read_patient",
     "steer",

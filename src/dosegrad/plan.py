@@ -68,6 +68,8 @@ class Plan:
     scenario_doses
         Dose in each scenario of a robust plan, in the order of the scenarios, whose names are in
         the ``provenance`` of each; otherwise empty.
+    quantities
+        What is known beside dose, by name: ``"rbe_dose"``, ``"let"``.
     apertures
         Segments that deliver a photon plan; ``weights`` are then the fluence that they open.
         ``None`` where fluence is not made deliverable, and for particles.
@@ -88,6 +90,7 @@ class Plan:
     message: str = ""
     provenance: Mapping[str, object] = field(default_factory=dict)
     scenario_doses: tuple[Dose, ...] = ()
+    quantities: Mapping[str, Dose] = field(default_factory=dict)
     apertures: Apertures | None = None
 
     def __post_init__(self) -> None:
@@ -109,6 +112,7 @@ class Plan:
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "scenario_doses", tuple(self.scenario_doses))
         object.__setattr__(self, "history", tuple(float(value) for value in self.history))
+        object.__setattr__(self, "quantities", MappingProxyType(dict(self.quantities)))
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
 
     def __repr__(self) -> str:
@@ -131,6 +135,16 @@ class Plan:
     def monitor_units(self) -> float | None:
         """MU of all apertures, whole course; ``None`` for a plan without apertures."""
         return None if self.apertures is None else float(self.apertures.monitor_units.sum())
+
+    @property
+    def rbe_dose(self) -> Dose | None:
+        """RBE-weighted dose of the whole course, Gy (RBE), of a plan with an RBE model."""
+        return self.quantities.get("rbe_dose")
+
+    @property
+    def let(self) -> Dose | None:
+        """Dose-averaged LET, keV/µm, of a plan with columns of LET; 0 where there is no dose."""
+        return self.quantities.get("let")
 
     @classmethod
     def from_spots(

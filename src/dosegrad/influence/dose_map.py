@@ -9,10 +9,10 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from scipy.sparse import csc_array
 
-from dosegrad.arrays import Array, IntArray
+from dosegrad.arrays import Array, BoolArray, IntArray
 from dosegrad.influence.products import RowProducts
 
-__all__ = ["DoseMap", "InfluenceDoseMap", "Pullback", "dot_test"]
+__all__ = ["DoseMap", "InfluenceDoseMap", "Pullback", "RowMap", "dot_test"]
 
 #: Turns df/d dose (n_voxels,) into df/d variables (n_variables,).
 Pullback: TypeAlias = Callable[[Array], Array]
@@ -33,6 +33,23 @@ class DoseMap(Protocol):
 
     def linearise(self, variables: Array) -> tuple[Array, Pullback]:
         """Dose (n_voxels,) at ``variables`` (n_variables,), and the pullback there."""
+        ...
+
+
+class RowMap(DoseMap, Protocol):
+    """A dose map made of matrix rows, of which some may be left out."""
+
+    @property
+    def row_sizes(self) -> IntArray:
+        """Number of matrix values (n_voxels,) that each value takes."""
+        ...
+
+    def keeping(self, kept: BoolArray) -> RowMap:
+        """The map of the values that are ``kept`` (n_voxels,)."""
+        ...
+
+    def squares(self, h: Array, variables: Array) -> Array:
+        """Sum (n_variables,) over values of ``h`` (n_voxels,) times the squared slopes there."""
         ...
 
 
@@ -63,9 +80,23 @@ class InfluenceDoseMap:
         """Number of rows of the matrix."""
         return self.products.n_rows
 
+    @property
+    def row_sizes(self) -> IntArray:
+        """Number of matrix values (n_voxels,) of each row."""
+        return self.products.row_sizes
+
+    def keeping(self, kept: BoolArray) -> InfluenceDoseMap:
+        """The map of the rows that are ``kept`` (n_voxels,)."""
+        return InfluenceDoseMap(self.products.keeping(kept))
+
     def linearise(self, variables: Array) -> tuple[Array, Pullback]:
         """Dose (n_voxels,), Gy, at ``variables`` (n_variables,), and the pullback."""
         return self.products.forward(variables), self.products.pullback
+
+    def squares(self, h: Array, variables: Array) -> Array:
+        """Sum over rows of ``h`` (n_voxels,) times the squared matrix values, (n_variables,)."""
+        del variables  # a linear map has the same slopes everywhere
+        return self.products.squares(h)
 
 
 def dot_test(dose_map: DoseMap, variables: Array, *, seed: int = 0, step: float = 1e-6) -> float:

@@ -72,6 +72,10 @@ def save_plan(plan: Plan, path: str | Path) -> None:
     content["scenario_doses"] = [
         _put_dose(dose, arrays, f"scenario_doses/{k}") for k, dose in enumerate(plan.scenario_doses)
     ]
+    content["quantities"] = {
+        name: _put_dose(dose, arrays, f"quantities/{name}")
+        for name, dose in plan.quantities.items()
+    }
     _write(Path(path), content, arrays)
 
 
@@ -102,6 +106,10 @@ def load_plan(path: str | Path) -> Plan:
                 _get_dose(dose, arrays, f"scenario_doses/{k}")
                 for k, dose in enumerate(content.get("scenario_doses", ()))
             ),
+            quantities={
+                name: _get_dose(dose, arrays, f"quantities/{name}")
+                for name, dose in content.get("quantities", {}).items()
+            },
             apertures=_get_apertures(arrays),
         )
 

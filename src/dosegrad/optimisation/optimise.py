@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from importlib import import_module
 from typing import Any, Final
@@ -14,15 +14,17 @@ from dosegrad._version import __version__
 from dosegrad.arrays import Array, BoolArray
 from dosegrad.errors import CapabilityError, PlanError, SettingsError, unknown_name
 from dosegrad.influence.matrix import Influence
-from dosegrad.influence.products import in_kernel_types
+from dosegrad.influence.products import in_kernel_types, multiply
 from dosegrad.influence.scenario_doses import scenario_doses
+from dosegrad.influence.sources import QuantitySource
 from dosegrad.objectives.smoothness import SpotSmoothness
-from dosegrad.optimisation.problem import DoseProblem, PlanProblem, typical_steps
+from dosegrad.optimisation.problem import DoseProblem, PlanProblem, Term, typical_steps
+from dosegrad.optimisation.quantities import in_dose, plan_quantities
 from dosegrad.optimisation.robust import Robust
 from dosegrad.optimisation.robust_course import RobustCourse
 from dosegrad.optimisation.robust_wishes import RobustChoice, robust_ways, split_wishes
 from dosegrad.optimisation.solvers.protocols import Solution, Solver
-from dosegrad.optimisation.wishes import Wishes, make_terms, prescription
+from dosegrad.optimisation.wishes import Wishes, make_terms, prescribing
 from dosegrad.plan import Plan
 from dosegrad.progress import report
 
@@ -36,6 +38,11 @@ _FIRST_LOOK: Final = 25
 _LOOK_EVERY: Final = 100
 #: Voxels are left out if the others have less than this share of the matrix values.
 _WORTH_LEAVING: Final = 0.8
+#: Below this share of the prescription, voxels count less in objectives of LET.
+_FAINT: Final = 0.005
+#: The first weights give the prescribed dose to this share of it, after so many steps at most.
+_NEAR: Final = 1e-3
+_MOST_STEPS: Final = 20
 
 
 def optimise(
@@ -54,7 +61,9 @@ def optimise(
     """The plan whose weights, none negative, make the weighted sum of objectives least.
 
     Objectives act on structures after overlaps are resolved by priority, on the voxels of the
-    influence; doses are Gy for the whole course.
+    influence; doses are Gy for the whole course. They are about dose, or about RBE-weighted dose if
+    the influence was computed with ``rbe=``; one such as ``MeanDose().of("let")`` is about another
+    quantity.
 
     Parameters
     ----------
@@ -64,7 +73,8 @@ def optimise(
         By structure, ``{"PTV": [SquaredDeviation(60.0, weight=100)]}``; or a sequence of
         ``SquaredDeviation(60.0, weight=100).on("PTV")``; or the objectives of a patient file.
     fractions
-        Number of fractions of the course; it does not change the optimum.
+        Number of fractions of the course. It changes no optimum of dose; biology counts the effect
+        of each fraction.
     solver
         A name, or settings such as ``LBFGSB(memory=30)``.
     initial
@@ -86,6 +96,7 @@ def optimise(
         A plan with dose, objective, its ``history`` (one value at the start and after each
         iteration), and a ``message`` that says in words why the solver ended. A robust plan has
         the dose of every scenario; its history rounds worst cases off, its objective does not.
+        With an RBE model it has ``rbe_dose``, with columns of LET ``let``.
 
     Raises
     ------
@@ -100,10 +111,13 @@ def optimise(
     _check_matrix(influence)
     matrix = in_kernel_types(influence.matrix)
     wishes, marks = split_wishes(objectives)
-    problem = PlanProblem(matrix, make_terms(influence, wishes), penalties)
-    ways = robust_ways(influence, problem.terms, marks, robust)
-    start = _start(influence, problem, initial)
+    terms = make_terms(influence, wishes)
+    ways = robust_ways(influence, terms, marks, robust)
     is_robust = any(way is not None for way in ways)
+    if is_robust:
+        terms = in_dose(influence, terms)
+    problem = PlanProblem(matrix, terms, penalties, _source(influence, terms, int(fractions)))
+    start = _start(influence, problem, initial)
     course: _Course | RobustCourse
     if is_robust:
         course = RobustCourse.of(
@@ -112,20 +126,30 @@ def optimise(
     else:
         course = _Course(problem, chosen, stop_below)
     solution = course.run(start)
-    row_dose = problem.dose(solution.variables)
     value = course.value(solution.variables)
     report("optimisation", 1.0, f"objective {value:.5g}")
     return Plan(
         beams=influence.beams,
         weights=solution.variables,
-        dose=influence.on_grid(row_dose),
+        dose=influence.on_grid(multiply(matrix, solution.variables)),
         objective=value,
         history=(*course.history, value),
         fractions=int(fractions),
         message=solution.message,
         provenance=_provenance(influence, problem, ways, chosen, solution),
         scenario_doses=scenario_doses(influence, solution.variables) if is_robust else (),
+        quantities=plan_quantities(influence, solution.variables, int(fractions)),
     )
+
+
+def _source(influence: Influence, terms: Sequence[Term], fractions: int) -> QuantitySource | None:
+    """Where values come from; ``None`` if all objectives are about dose."""
+    names = tuple(dict.fromkeys(term.quantity for term in terms))
+    if names == ("dose",):
+        return None
+    asked = prescribing(terms)
+    softening = _FAINT * asked[1] if asked is not None else 0.0
+    return QuantitySource(influence, names, fractions, softening)
 
 
 @dataclass(slots=True, eq=False)
@@ -144,7 +168,7 @@ class _Course:
     def run(self, start: Array) -> Solution:
         """The solution after as many rounds as it takes to follow all voxels that matter."""
         weights, n_left = start, self.solver.max_iterations
-        self.followed = np.zeros(self.problem.matrix.shape[0], dtype=bool)
+        self.followed = np.zeros(self.problem.n_values, dtype=bool)
         while True:
             # a voxel above its limit is worth following, so that every further round has more
             dose = self.problem.dose(weights)
@@ -268,17 +292,38 @@ def _start(influence: Influence, problem: PlanProblem, initial: ArrayLike | None
             )
         return given
     weights = np.ones(n)
-    asked = prescription(problem.terms)
+    asked = prescribing(problem.terms)
     if asked is None:
         return weights
-    rows, dose = asked
-    mean = float(problem.dose(weights)[rows].mean())
-    if not mean > 0:
+    term, dose = asked
+    dose_map = problem.values_from.following(problem.places(term))
+
+    def mean(scale: float) -> float:
+        return float(dose_map.linearise(scale * weights)[0].mean())
+
+    if not mean(1.0) > 0:
         raise PlanError(
             f"no column gives dose to the structure that is to get {dose:g} Gy; check that the "
             "beams were steered at it."
         )
-    return weights * (dose / mean)
+    return weights * _scale_to(mean, dose)
+
+
+def _scale_to(mean: Callable[[float], float], wanted: float) -> float:
+    """Factor of all weights at which ``mean``, a rising function of it, is as ``wanted``.
+
+    By secants of the logarithms: one step where the mean is proportional to the weights.
+    """
+    scale, slope, reached = 1.0, 1.0, mean(1.0)
+    for _ in range(_MOST_STEPS):
+        if abs(reached - wanted) <= _NEAR * wanted:
+            break
+        following = scale * (wanted / reached) ** (1.0 / slope)
+        found = mean(following)
+        change = np.log(following / scale)
+        slope = float(np.log(found / reached) / change) if change else slope
+        scale, reached = following, found
+    return scale
 
 
 def _provenance(

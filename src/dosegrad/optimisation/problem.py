@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from scipy.sparse import csc_array
 
 from dosegrad.arrays import Array, BoolArray, IntArray
-from dosegrad.influence.dose_map import DoseMap, InfluenceDoseMap
-from dosegrad.influence.products import multiply, multiply_transposed
+from dosegrad.influence.dose_map import DoseMap, RowMap
+from dosegrad.influence.sources import MatrixSource, ValueSource
 from dosegrad.objectives.protocols import (
     MeanObjective,
     Objective,
@@ -41,11 +41,14 @@ class Term:
         What is wished.
     rows
         Positions (n,), ascending, among the voxels of the influence.
+    quantity
+        What the objective is about.
     """
 
     structure: str
     objective: Objective
     rows: IntArray
+    quantity: str = "dose"
 
     @property
     def depends_on_mean(self) -> bool:
@@ -88,18 +91,16 @@ class DoseProblem:
     penalties: tuple[WeightPenalty, ...] = ()
 
     def sizes(self) -> IntArray:
-        """Number of matrix values (n_voxels,) of each row, where the map is a matrix."""
-        assert isinstance(self.dose_map, InfluenceDoseMap)
-        return self.dose_map.products.row_sizes
+        """Number of matrix values (n_voxels,) of each row, where the map is made of rows."""
+        return _rows_of(self.dose_map).row_sizes
 
     def keeping(self, kept: BoolArray) -> DoseProblem:
-        """The same without rows that are not ``kept`` (n_voxels,), where the map is a matrix."""
-        assert isinstance(self.dose_map, InfluenceDoseMap)
+        """The same without rows not ``kept`` (n_voxels,), where the map is made of rows."""
         place = np.where(kept, np.cumsum(kept) - 1, -1)
         inside = [kept[term.rows] for term in self.terms]
         return replace(
             self,
-            dose_map=InfluenceDoseMap(self.dose_map.products.keeping(kept)),
+            dose_map=_rows_of(self.dose_map).keeping(kept),
             terms=tuple(
                 replace(t, rows=place[t.rows[i]]) for t, i in zip(self.terms, inside, strict=True)
             ),
@@ -129,7 +130,10 @@ class DoseProblem:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanProblem:
-    """Objectives on the rows of an influence matrix, and which of the rows are needed.
+    """Objectives on the rows of an influence, and which of the rows are needed.
+
+    Values of several quantities stand one after another, each on all rows: *places* number them,
+    and are the rows themselves where there is one quantity.
 
     An objective of the mean dose needs no row, only one vector over the columns. A voxel far below
     its limit adds neither value nor gradient: it is left out until it comes above the limit,
@@ -143,26 +147,47 @@ class PlanProblem:
         All objectives of dose.
     penalties
         Wishes about the weights.
+    source
+        Where values come from; by default the matrix, for objectives of dose alone.
     """
 
     matrix: csc_array
     terms: tuple[Term, ...]
     penalties: tuple[WeightPenalty, ...] = ()
+    source: ValueSource | None = None
+
+    @property
+    def values_from(self) -> ValueSource:
+        """Where values come from."""
+        return MatrixSource(self.matrix) if self.source is None else self.source
+
+    @property
+    def n_values(self) -> int:
+        """Number of values: rows times quantities."""
+        return self.values_from.n_values
 
     @property
     def row_terms(self) -> tuple[Term, ...]:
         """Objectives that need the dose of every voxel."""
-        return tuple(t for t in self.terms if not t.depends_on_mean)
+        return tuple(t for t in self.terms if not self._needs_mean_only(t))
+
+    def places(self, term: Term) -> IntArray:
+        """Places (n,) of a term's values."""
+        return term.rows + self.values_from.offset(term.quantity)
+
+    def _needs_mean_only(self, term: Term) -> bool:
+        return term.depends_on_mean and self.values_from.is_linear(term.quantity)
 
     def thresholds(self) -> Array:
-        """Dose (n_rows,), Gy, below which a row has no effect; infinity for rows never needed."""
-        found = np.full(self.matrix.shape[0], np.inf)
+        """Dose (n_values,), Gy, below which a row has no effect; infinity for rows never needed."""
+        found = np.full(self.n_values, np.inf)
         for term in self.row_terms:
-            found[term.rows] = np.minimum(found[term.rows], term.idle_below)
+            at = self.places(term)
+            found[at] = np.minimum(found[at], term.idle_below)
         return found
 
     def worth_following(self, dose: Array, *, settled: bool = False) -> BoolArray:
-        """Rows (n_rows,) that have an effect at ``dose`` (n_rows,) or soon may have one.
+        """Rows (n_values,) that have an effect at ``dose`` (n_values,) or soon may have one.
 
         Fewer once the dose has ``settled`` and changes little.
         """
@@ -172,27 +197,27 @@ class PlanProblem:
         return worth
 
     def overlooked(self, followed: BoolArray, dose: Array) -> bool:
-        """Whether a row that is not ``followed`` has an effect at ``dose`` (n_rows,)."""
+        """Whether a row that is not ``followed`` has an effect at ``dose`` (n_values,)."""
         return bool((~followed & (dose > self.thresholds())).any())
 
     def dose(self, weights: Array) -> Array:
-        """Dose (n_rows,), Gy, of ``weights`` (n_columns,)."""
-        return multiply(self.matrix, weights)
+        """Dose, or all quantities (n_values,), of ``weights`` (n_columns,)."""
+        return self.values_from.values(weights)
 
     def following(self, followed: BoolArray) -> DoseProblem:
-        """The function of weights in which only ``followed`` rows (n_rows,) count."""
+        """The function of weights in which only ``followed`` rows (n_values,) count."""
         rows = np.flatnonzero(followed)
         place = np.full(followed.size, -1, dtype=np.int64)
         place[rows] = np.arange(rows.size)
         kept, shares = [], []
         for term in self.row_terms:
-            inside = place[term.rows]
+            inside = place[self.places(term)]
             inside = inside[inside >= 0]
-            kept.append(Term(term.structure, term.objective, inside))
+            kept.append(replace(term, rows=inside))
             shares.append(np.full(inside.size, 1.0 / term.rows.size))
-        means = [t for t in self.terms if t.depends_on_mean]
+        means = [t for t in self.terms if self._needs_mean_only(t)]
         return DoseProblem(
-            InfluenceDoseMap.of(self.matrix, rows),
+            self.values_from.following(rows),
             tuple(kept),
             tuple(shares),
             tuple(t.objective for t in means),
@@ -202,16 +227,16 @@ class PlanProblem:
 
     def _mean_column(self, term: Term) -> Array:
         """Mean dose (n_columns,), Gy per unit weight, over the rows of a term."""
-        share = np.zeros(self.matrix.shape[0])
-        share[term.rows] = 1.0 / term.rows.size
-        return multiply_transposed(self.matrix, share)
+        share = np.zeros(self.n_values)
+        share[self.places(term)] = 1.0 / term.rows.size
+        return self.values_from.column_sums(share)
 
     def values(self, dose: Array, weights: Array) -> list[float]:
-        """Weighted value of each term, then of each penalty, at ``dose`` (n_rows,)."""
+        """Weighted value of each term, then of each penalty, at ``dose`` (n_values,)."""
         found = []
         for term in self.terms:
             share = np.full(term.rows.size, 1.0 / term.rows.size)
-            part, _ = term.objective.value_and_gradient(dose[term.rows], share)
+            part, _ = term.objective.value_and_gradient(dose[self.places(term)], share)
             found.append(term.objective.weight * part)
         found.extend(p.weight * p.value_and_gradient(weights)[0] for p in self.penalties)
         return found
@@ -227,13 +252,12 @@ def typical_steps(problem: DoseProblem, weights: Sequence[float] | Array) -> Arr
     that only grazes the structures with objectives would otherwise take any weight, and dose
     where nobody looks.
     """
-    dose_map = problem.dose_map
-    assert isinstance(dose_map, InfluenceDoseMap)
+    dose_map = _rows_of(problem.dose_map)
     curvature = np.zeros(dose_map.n_voxels)
     for term, share in zip(problem.terms, problem.shares, strict=True):
         part = 1.0 if np.isinf(term.idle_below) else 0.5
         curvature[term.rows] += 2.0 * part * term.objective.weight * share
-    diagonal = dose_map.products.squares(curvature)
+    diagonal = dose_map.squares(curvature, np.asarray(weights, dtype=np.float64))
     bent = diagonal > 1e-12 * max(float(diagonal.max(initial=0.0)), 1e-300)
     if not bent.any():
         mean = float(np.mean(weights))
@@ -243,3 +267,8 @@ def typical_steps(problem: DoseProblem, weights: Sequence[float] | Array) -> Arr
     steps[bent] = np.minimum(steps[bent], _LONGEST_STEP * steps[bent].min())
     steps[~bent] = steps[bent].mean()
     return steps
+
+
+def _rows_of(dose_map: DoseMap) -> RowMap:
+    assert hasattr(dose_map, "row_sizes")  # problems with rows left out are made with such maps
+    return cast(RowMap, dose_map)

@@ -10,7 +10,12 @@ import numpy as np
 
 from dosegrad.errors import PlanError
 from dosegrad.influence.matrix import Influence
-from dosegrad.objectives.structure_objective import RobustObjective, StructureObjective
+from dosegrad.objectives.protocols import Objective
+from dosegrad.objectives.structure_objective import (
+    QuantityObjective,
+    RobustObjective,
+    StructureObjective,
+)
 from dosegrad.optimisation.problem import Term
 from dosegrad.optimisation.robust import Minimax, Robust, resolve_robust
 from dosegrad.optimisation.wishes import Wishes, as_pairs
@@ -23,7 +28,7 @@ RobustChoice: TypeAlias = str | Robust | Mapping[str, str | Robust] | None
 
 def split_wishes(wishes: Wishes) -> tuple[Wishes, list[RobustObjective | None]]:
     """Objectives without their marks, and the mark of each that had one."""
-    pairs = list(as_pairs(wishes))
+    pairs = [(name, _mark_outside(objective)) for name, objective in as_pairs(wishes)]
     marks = [
         objective if isinstance(objective, RobustObjective) else None for _, objective in pairs
     ]
@@ -34,6 +39,17 @@ def split_wishes(wishes: Wishes) -> tuple[Wishes, list[RobustObjective | None]]:
         for (name, objective), mark in zip(pairs, marks, strict=True)
     ]
     return plain, marks
+
+
+def _mark_outside(objective: Objective) -> Objective:
+    """The same wish with ``.robust()`` after ``.of()``, whichever the user wrote first."""
+    if isinstance(objective, QuantityObjective) and isinstance(
+        objective.objective, RobustObjective
+    ):
+        inner = objective.objective
+        plain = QuantityObjective(inner.objective, objective.quantity)
+        return RobustObjective(plain, inner.how)
+    return objective
 
 
 def robust_ways(

@@ -11,6 +11,7 @@ from scipy.sparse import csc_array
 
 from dosegrad.arrays import Array, BoolArray, IntArray
 from dosegrad.beams.beam import Beams
+from dosegrad.errors import CapabilityError
 from dosegrad.geometry.grid import Grid
 from dosegrad.influence.build import choose_voxels
 from dosegrad.influence.matrix import Influence
@@ -59,6 +60,12 @@ def sample_terms(patient: Patient, beams: Beams, grid: Grid, wishes: Wishes) -> 
     voxels = choose_voxels(patient, grid, "body")
     nothing = csc_array((voxels.size, beams.n_columns), dtype=np.float32)
     terms = make_terms(Influence(patient, beams, grid, voxels, nothing), wishes)
+    for term in terms:
+        if term.quantity != "dose":
+            raise CapabilityError(
+                f"the objective on {term.structure!r} is about {term.quantity!r}, but spots move "
+                "by objectives of dose alone; leave it out, or optimise weights with optimise()."
+            )
     near = _near_prescriptions(terms, grid, voxels)
     lattice = _slanted(grid, voxels)
     chosen = [_chosen(term, near, lattice) for term in terms]

@@ -16,12 +16,12 @@ from dosegrad.objectives.dose_volume_penalty import MinDVH
 from dosegrad.objectives.protocols import Objective
 from dosegrad.objectives.records import from_record
 from dosegrad.objectives.squared import SquaredDeviation, SquaredUnderdose
-from dosegrad.objectives.structure_objective import StructureObjective
+from dosegrad.objectives.structure_objective import QuantityObjective, StructureObjective
 from dosegrad.optimisation.problem import Term
 from dosegrad.patient.records import ObjectiveRecord
 from dosegrad.patient.structures import resolve_overlaps
 
-__all__ = ["Wishes", "as_pairs", "make_terms", "prescription"]
+__all__ = ["Wishes", "as_pairs", "make_terms", "prescribing", "prescription"]
 
 _Wish: TypeAlias = Objective | ObjectiveRecord
 
@@ -54,7 +54,8 @@ def make_terms(influence: Influence, wishes: Wishes) -> tuple[Term, ...]:
         raise PlanError("every objective has the weight 0; give at least one a positive weight.")
     masks = resolve_overlaps(influence.patient.structures, influence.grid)
     rows = {name: _rows(influence, name, masks) for name in dict(wanted)}
-    terms = tuple(Term(name, objective, rows[name]) for name, objective in wanted)
+    usual = "dose" if influence.rbe is None else "rbe_dose"
+    terms = tuple(_term(name, objective, rows[name], usual) for name, objective in wanted)
     for first, second in combinations(terms, 2):
         _check_prescriptions(first, second)
     return terms
@@ -62,11 +63,24 @@ def make_terms(influence: Influence, wishes: Wishes) -> tuple[Term, ...]:
 
 def prescription(terms: Sequence[Term]) -> tuple[IntArray, float] | None:
     """Rows of the structure with the highest prescribed dose, and that dose, Gy."""
-    asking = [(_prescribed(t), t.rows) for t in terms if _prescribed(t) > 0]
+    found = prescribing(terms)
+    return None if found is None else (found[0].rows, found[1])
+
+
+def prescribing(terms: Sequence[Term]) -> tuple[Term, float] | None:
+    """The objective with the highest prescribed dose, and that dose, Gy."""
+    asking = [(_prescribed(t), t) for t in terms if _prescribed(t) > 0]
     if not asking:
         return None
-    dose, rows = max(asking, key=lambda pair: pair[0])
-    return rows, dose
+    dose, term = max(asking, key=lambda pair: pair[0])
+    return term, dose
+
+
+def _term(name: str, objective: Objective, rows: IntArray, quantity: str) -> Term:
+    """An objective on rows, about the quantity that it names or else the plan's."""
+    if isinstance(objective, QuantityObjective):
+        return Term(name, objective.objective, rows, objective.quantity)
+    return Term(name, objective, rows, quantity)
 
 
 def as_pairs(wishes: Wishes) -> Iterator[tuple[str, Objective]]:
@@ -130,6 +144,8 @@ def _rows(influence: Influence, name: str, masks: Mapping[str, Mask]) -> IntArra
 def _prescribed(term: Term) -> float:
     """Dose, Gy, that an objective asks for; 0 if it asks for none."""
     objective = term.objective
+    if term.quantity == "let":  # does not grow with the weights
+        return 0.0
     if isinstance(objective, (SquaredDeviation, SquaredUnderdose, MinDVH)):
         return objective.dose if objective.weight > 0 else 0.0
     return 0.0
@@ -142,6 +158,8 @@ def _check_prescriptions(first: Term, second: Term) -> None:
     higher minimum. Two minima do not: the higher one counts.
     """
     doses = (_prescribed(first), _prescribed(second))
+    if first.quantity != second.quantity:
+        return
     if first.structure == second.structure or min(doses) <= 0 or doses[0] == doses[1]:
         return
     lower = first if doses[0] < doses[1] else second

@@ -1,0 +1,95 @@
+"""What a plan with biology tells beside dose, and how robust objectives see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from dosegrad.arrays import Array
+from dosegrad.dose import Dose
+from dosegrad.errors import CapabilityError
+from dosegrad.influence.matrix import Influence
+from dosegrad.influence.sources import quantity_dose
+from dosegrad.objectives.protocols import Objective, OneSidedObjective
+from dosegrad.optimisation.problem import Term
+from dosegrad.rbe.constant import ConstantRBE
+
+__all__ = ["ScaledObjective", "in_dose", "plan_quantities"]
+
+
+def plan_quantities(influence: Influence, weights: Array, fractions: int) -> Mapping[str, Dose]:
+    """RBE-weighted dose and LET of ``weights`` (n_columns,), where the influence can tell."""
+    names = [] if influence.rbe is None else ["rbe_dose"]
+    if "let_dose" in influence.quantities:
+        names.append("let")
+    return {name: quantity_dose(influence, weights, name, fractions) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledObjective:
+    """An objective of dose times a constant RBE, as one of dose.
+
+    Parameters
+    ----------
+    objective
+        What is wished of the RBE-weighted dose.
+    factor
+        RBE-weighted dose over dose.
+    """
+
+    kind: ClassVar[str] = "scaled"
+
+    objective: Objective
+    factor: float
+
+    @property
+    def weight(self) -> float:
+        """Factor in the sum of objectives."""
+        return self.objective.weight
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether the objective is a convex function of the dose."""
+        return self.objective.is_convex
+
+    @property
+    def idle_below(self) -> float:
+        """Dose, Gy, up to which a voxel has no effect; minus infinity if there is none."""
+        if isinstance(self.objective, OneSidedObjective):
+            return self.objective.idle_below / self.factor
+        return -np.inf
+
+    def value_and_gradient(self, dose: Array, share: Array) -> tuple[float, Array]:
+        """Value, and its derivative (n,), for ``dose`` (n,), Gy, and volume ``share`` (n,)."""
+        value, slope = self.objective.value_and_gradient(self.factor * dose, share)
+        return value, self.factor * slope
+
+
+def in_dose(influence: Influence, terms: tuple[Term, ...]) -> tuple[Term, ...]:
+    """Objectives of dose or of dose times a constant RBE, all as objectives of dose.
+
+    Raises
+    ------
+    CapabilityError
+        If an objective is about something else: matrices of scenarios hold dose alone.
+    """
+    return tuple(_in_dose(influence, term) for term in terms)
+
+
+def _in_dose(influence: Influence, term: Term) -> Term:
+    if term.quantity == "dose":
+        return term
+    model = influence.rbe
+    if term.quantity == "rbe_dose" and isinstance(model, ConstantRBE):
+        return replace(
+            term, objective=ScaledObjective(term.objective, model.factor), quantity="dose"
+        )
+    what = "a variable RBE" if term.quantity == "rbe_dose" else f"{term.quantity!r}"
+    raise CapabilityError(
+        f"the objective on {term.structure!r} is about {what}, which robust plans do not know: "
+        "scenario matrices hold dose alone. Plan with rbe.ConstantRBE, or without robust "
+        "objectives."
+    )
