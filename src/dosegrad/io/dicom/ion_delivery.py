@@ -70,6 +70,7 @@ def deliver(plan: IonPlan, machine: ParticleMachine, *, position: str) -> tuple[
     fields: list[Beam] = []
     columns: list[NDArray[np.void]] = []
     weights: list[Weights] = []
+    numbers: list[int] = []
     for field in plan.fields:
         _check(field, machine, notes)
         spots, counts = _merged(field, machine, notes)
@@ -77,6 +78,7 @@ def deliver(plan: IonPlan, machine: ParticleMachine, *, position: str) -> tuple[
             notes.append(f"beam {field.number} has no spot with a weight; left out")
             continue
         spots["beam"] = len(fields)
+        numbers.append(field.number)
         fields.append(_beam(field, machine, position, notes))
         columns.append(spots)
         weights.append(counts * plan.fractions)
@@ -86,7 +88,11 @@ def deliver(plan: IonPlan, machine: ParticleMachine, *, position: str) -> tuple[
     keys = np.column_stack([table[name] for name in ("beam", "x", "y")])
     table["ray"] = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
     beams = Beams(machine, tuple(fields), table)
-    provenance = {"source": "DICOM RT ion plan", "machine": machine.name}
+    provenance = {
+        "source": "DICOM RT ion plan",
+        "machine": machine.name,
+        "beam_numbers": tuple(numbers),
+    }
     made = Plan(beams, np.concatenate(weights), fractions=plan.fractions, provenance=provenance)
     return made, notes
 

@@ -1,0 +1,147 @@
+"""What a machine delivered, spot by spot, beside what was planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from dosegrad.arrays import Array, IntArray
+from dosegrad.errors import BeamError
+
+__all__ = ["DELIVERED_DTYPE", "Delivery", "match_spots"]
+
+#: One row per delivered spot. ``beam`` is the number that plan and record give the field;
+#: ``energy`` is nominal, MeV or MeV/u; ``x`` and ``y`` are mm in the isocentre plane of the IEC
+#: gantry frame; ``mu`` is the meterset of this fraction; ``time`` is in s from the first spot, NaN
+#: where it was not recorded.
+DELIVERED_DTYPE: Final = np.dtype(
+    [
+        ("beam", np.int32),
+        ("layer", np.int32),
+        ("energy", np.float64),
+        ("x", np.float64),
+        ("y", np.float64),
+        ("mu", np.float64),
+        ("time", np.float64),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """The spots of one fraction as they were delivered, in the order of time.
+
+    Parameters
+    ----------
+    spots
+        Structured array (n,) of :data:`DELIVERED_DTYPE`.
+    source
+        Kind of record, for people and provenance.
+    warnings
+        What was left out, repaired or guessed.
+
+    Raises
+    ------
+    BeamError
+        If there is no spot, or a value is impossible.
+    """
+
+    spots: NDArray[Any]
+    source: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        spots = np.array(self.spots, dtype=DELIVERED_DTYPE)
+        if spots.size == 0:
+            raise BeamError("the record holds no delivered spot; check that it is complete.")
+        for name in ("energy", "x", "y", "mu"):
+            if not np.isfinite(spots[name]).all():
+                raise BeamError(f"the record holds a spot whose {name} is not a finite number.")
+        if (spots["mu"] < 0).any() or (spots["energy"] <= 0).any():
+            raise BeamError(
+                "the record holds a negative meterset or an energy that is not positive."
+            )
+        spots.flags.writeable = False
+        object.__setattr__(self, "spots", spots)
+
+    def __repr__(self) -> str:
+        beams = np.unique(self.spots["beam"]).size
+        total = float(self.spots["mu"].sum())
+        return f"Delivery({beams} beams, {self.spots.size} spots, {total:.4g} MU)"
+
+
+def match_spots(
+    planned: NDArray[Any],
+    delivered: NDArray[Any],
+    *,
+    reach: float = 10.0,
+    energy_reach: float = 2.0,
+) -> tuple[IntArray, IntArray]:
+    """Which planned spot each delivered one is.
+
+    Spots of one beam and energy belong together; a delivered energy counts as the nearest planned
+    one of its beam. Where as many were delivered as planned, or a whole multiple (paintings), they
+    are matched in order; if that puts one more than ``reach`` away, or numbers differ, each goes to
+    the nearest planned spot.
+
+    Parameters
+    ----------
+    planned, delivered
+        Structured arrays with ``beam``, ``energy``, ``x``, ``y``.
+    reach, energy_reach
+        Largest distance, mm, and difference in energy, MeV or MeV/u, at which a spot counts as
+        the planned one.
+
+    Returns
+    -------
+        Index into ``planned`` of each delivered spot (n_delivered,), -1 for none; and the indices
+        of planned spots that nothing was delivered for.
+    """
+    found = np.full(delivered.size, -1, dtype=np.int64)
+    energies = _nearest_energies(planned, delivered, energy_reach)
+    for group in _groups(planned):
+        mine = planned[group]
+        same = (delivered["beam"] == mine["beam"][0]) & (energies == mine["energy"][0])
+        theirs = np.flatnonzero(same)
+        if theirs.size:
+            found[theirs] = _matched(mine, delivered[theirs], group, reach)
+    missing = np.setdiff1d(np.arange(planned.size), found)
+    return found, missing
+
+
+def _nearest_energies(planned: NDArray[Any], delivered: NDArray[Any], reach: float) -> Array:
+    """Planned energy of the same beam next to each delivered one (n_delivered,), NaN for none."""
+    found = np.full(delivered.size, np.nan)
+    for beam in np.unique(planned["beam"]):
+        known = np.unique(planned["energy"][planned["beam"] == beam])
+        mine = delivered["beam"] == beam
+        off = np.abs(delivered["energy"][mine, np.newaxis] - known)
+        found[mine] = np.where(off.min(axis=1) <= reach, known[off.argmin(axis=1)], np.nan)
+    return found
+
+
+def _groups(planned: NDArray[Any]) -> list[IntArray]:
+    """Indices of the spots of each beam and energy, in their order."""
+    keys = np.column_stack([planned["beam"], planned["energy"]])
+    _, place = np.unique(keys, axis=0, return_inverse=True)
+    order = np.argsort(place.reshape(-1), kind="stable")
+    bounds = np.flatnonzero(np.diff(place.reshape(-1)[order])) + 1
+    return [np.asarray(part, dtype=np.int64) for part in np.split(order, bounds)]
+
+
+def _matched(
+    planned: NDArray[Any], delivered: NDArray[Any], group: IntArray, reach: float
+) -> IntArray:
+    """Index of the planned spot of each delivered one of the same beam and energy, or -1."""
+    places = np.column_stack([planned["x"], planned["y"]])
+    shot = np.column_stack([delivered["x"], delivered["y"]])
+    if delivered.size % planned.size == 0:
+        in_order = np.tile(np.arange(planned.size), delivered.size // planned.size)
+        if np.hypot(*(shot - places[in_order]).T).max() <= reach:
+            return group[in_order]
+    distance, nearest = cKDTree(places).query(shot)
+    return np.where(distance <= reach, group[nearest], -1)

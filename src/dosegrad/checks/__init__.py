@@ -1,0 +1,1 @@
+"""Jobs that compute again what somebody else computed or delivered, and compare."""

@@ -1,0 +1,287 @@
+"""Delivered against planned spots: where they went, what they got, and the plan that makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosegrad.arrays import Array, IntArray
+from dosegrad.beams.beam import COLUMN_DTYPE, Beams
+from dosegrad.beams.deliveries import DELIVERED_DTYPE, Delivery, match_spots
+from dosegrad.errors import PlanError
+from dosegrad.plan import Plan
+from dosegrad.units import PARTICLES_PER_WEIGHT
+
+__all__ = [
+    "DeliveryTolerances",
+    "SpotDeviations",
+    "compare_spots",
+    "delivered_plan",
+    "planned_spots",
+    "range_flags",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryTolerances:
+    """Deviations from which a delivery is flagged.
+
+    Parameters
+    ----------
+    mean_position, any_position
+        Of spots of a layer on average, and of any spot, mm.
+    mu_percent, mu
+        Of a spot's meterset: a spot is flagged if it is off by more than both.
+    range
+        Of the depth of a layer, mm.
+    gamma_percent, gamma_distance, pass_rate
+        Criteria of the dose comparison, and the share of voxels that must meet them.
+    """
+
+    mean_position: float = 1.0
+    any_position: float = 2.0
+    mu_percent: float = 1.0
+    mu: float = 0.01
+    range: float = 1.0
+    gamma_percent: float = 2.0
+    gamma_distance: float = 2.0
+    pass_rate: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpotDeviations:
+    """Delivered against planned spots.
+
+    Parameters
+    ----------
+    planned, delivered
+        Structured arrays of :data:`~dosegrad.beams.deliveries.DELIVERED_DTYPE`.
+    planned_of
+        Index of the planned spot of each delivered one (n_delivered,), -1 for none.
+    missing
+        Indices of planned spots that nothing was delivered for.
+    shifts
+        Delivered minus planned (n_delivered, 2), x and y, mm; NaN without a planned spot.
+    mu_delivered
+        Meterset that each planned spot got (n_planned,).
+    """
+
+    planned: NDArray[Any]
+    delivered: NDArray[Any]
+    planned_of: IntArray
+    missing: IntArray
+    shifts: Array
+    mu_delivered: Array
+
+    @property
+    def distances(self) -> Array:
+        """Distance of each delivered spot from its place (n_delivered,), mm."""
+        found: Array = np.hypot(self.shifts[:, 0], self.shifts[:, 1])
+        return found
+
+    @property
+    def mean_distance(self) -> float:
+        """Mean of :attr:`distances`, mm; NaN if no spot was planned."""
+        return float(np.nanmean(self.distances)) if (self.planned_of >= 0).any() else float("nan")
+
+    @property
+    def largest_distance(self) -> float:
+        """Largest of :attr:`distances`, mm; NaN if no spot was planned."""
+        return float(np.nanmax(self.distances)) if (self.planned_of >= 0).any() else float("nan")
+
+    @property
+    def mu_differences(self) -> Array:
+        """Delivered minus planned meterset of each planned spot (n_planned,)."""
+        found: Array = self.mu_delivered - self.planned["mu"]
+        return found
+
+    def flags(self, tolerances: DeliveryTolerances) -> tuple[str, ...]:
+        """Sentences on what is out of tolerance; none if all is within."""
+        return (
+            *_count_flags(self),
+            *_position_flags(self, tolerances),
+            *_mu_flags(self, tolerances),
+        )
+
+
+def range_flags(plan: Plan, spots: SpotDeviations, tolerances: DeliveryTolerances) -> list[str]:
+    """Layers whose recorded energy has another range than the planned one."""
+    machine = plan.beams.particles
+    if machine.energies.size < 2:
+        return []
+    known = spots.planned_of >= 0
+    of_plan = spots.planned["energy"][spots.planned_of[known]]
+    of_record = spots.delivered["energy"][known]
+    nominal = [machine.monitor.nominal_energy(float(e)) for e in machine.energies]
+    ranges = np.interp(of_record, nominal, machine.ranges)
+    off = np.abs(ranges - np.interp(of_plan, nominal, machine.ranges))
+    if not (off > tolerances.range).any():
+        return []
+    return [f"ranges are up to {off.max():.2f} mm off, more than {tolerances.range:g} mm"]
+
+
+def planned_spots(plan: Plan) -> NDArray[Any]:
+    """The spots of one fraction of a plan, (n_columns,) of the type of delivered ones.
+
+    Beams have the numbers that the plan's file gave them, or 1, 2, ...; ``mu`` follows from weight
+    and the machine's particles per MU.
+    """
+    machine, columns = plan.beams.particles, plan.beams.columns
+    spots = np.zeros(columns.size, dtype=DELIVERED_DTYPE)
+    numbers = np.asarray(_beam_numbers(plan))
+    spots["beam"] = numbers[columns["beam"]]
+    spots["x"], spots["y"], spots["time"] = columns["x"], columns["y"], np.nan
+    for energy in np.unique(columns["energy"]):
+        mine = columns["energy"] == energy
+        nominal = machine.monitor.nominal_energy(float(energy))
+        per_mu = machine.monitor.particles_per_mu(nominal) / PARTICLES_PER_WEIGHT
+        spots["energy"][mine] = nominal
+        spots["mu"][mine] = plan.weights[mine] / plan.fractions / per_mu
+    # layers count from 0 within each beam, in the order of the columns
+    changes = np.flatnonzero(np.diff(columns["beam"]) | (np.diff(columns["energy"]) != 0)) + 1
+    layer = np.zeros(columns.size, dtype=np.int64)
+    layer[changes] = 1
+    layer = np.cumsum(layer)
+    spots["layer"] = layer - layer[np.searchsorted(columns["beam"], columns["beam"])]
+    return spots
+
+
+def compare_spots(plan: Plan, delivery: Delivery) -> SpotDeviations:
+    """Which planned spot each delivered one is, and how far off.
+
+    Raises
+    ------
+    PlanError
+        If no delivered spot belongs to the plan.
+    """
+    planned = planned_spots(plan)
+    delivered = delivery.spots
+    found, missing = match_spots(planned, delivered)
+    if (found < 0).all():
+        raise PlanError(
+            "no delivered spot belongs to the plan: beam numbers, energies or positions differ. "
+            "Give the record of a fraction of this plan, and the machine that it was read with."
+        )
+    shifts = np.full((delivered.size, 2), np.nan)
+    known = found >= 0
+    for axis, name in enumerate(("x", "y")):
+        shifts[known, axis] = delivered[name][known] - planned[name][found[known]]
+    got: Array = np.bincount(
+        found[known], weights=delivered["mu"][known], minlength=planned.size
+    ).astype(float)
+    return SpotDeviations(planned, delivered, found, missing, shifts, got)
+
+
+def delivered_plan(plan: Plan, spots: SpotDeviations) -> Plan:
+    """The plan with its spots where they went and with what they got, times its fractions.
+
+    A planned spot that was delivered in several parts goes to their mean place by meterset; spots
+    that were not planned are added if their energy is one of the plan's.
+    """
+    known = spots.planned_of >= 0
+    place, mu = spots.planned_of[known], spots.delivered["mu"][known]
+    columns = np.array(plan.beams.columns)
+    for axis, name in enumerate(("x", "y")):
+        moved = np.bincount(place, weights=mu * spots.shifts[known, axis], minlength=columns.size)
+        given = spots.mu_delivered > 0
+        columns[name][given] += moved[given] / spots.mu_delivered[given]
+    per_mu = _weights_per_mu(plan, columns["energy"])
+    weights = spots.mu_delivered * per_mu * plan.fractions
+    extra, more = _extra_columns(plan, spots)
+    table = np.concatenate([columns, extra])
+    order = np.argsort(table["beam"], kind="stable")
+    beams = Beams(plan.beams.machine, plan.beams.fields, table[order])
+    return Plan(
+        beams,
+        np.concatenate([weights, more])[order],
+        fractions=plan.fractions,
+        provenance={**plan.provenance, "source": "delivered spots of one fraction"},
+    )
+
+
+def _extra_columns(plan: Plan, spots: SpotDeviations) -> tuple[NDArray[Any], Array]:
+    """Columns and weights of delivered spots that were not planned."""
+    numbers = list(_beam_numbers(plan))
+    machine = plan.beams.particles
+    rows: list[NDArray[Any]] = []
+    weights: list[float] = []
+    for spot in spots.delivered[spots.planned_of < 0]:
+        if int(spot["beam"]) not in numbers:
+            continue
+        energy = machine.monitor.energy(float(spot["energy"]))
+        nearest = float(machine.energies[np.argmin(np.abs(machine.energies - energy))])
+        if abs(nearest - energy) > 0.05:
+            continue
+        row = np.zeros(1, dtype=COLUMN_DTYPE)
+        row["beam"], row["energy"] = numbers.index(int(spot["beam"])), nearest
+        row["x"], row["y"] = spot["x"], spot["y"]
+        row["ray"] = int(plan.beams.columns["ray"].max()) + 1 + len(rows)
+        rows.append(row)
+        weights.append(float(spot["mu"] * _weights_per_mu(plan, row["energy"])[0] * plan.fractions))
+    return np.concatenate([np.empty(0, dtype=COLUMN_DTYPE), *rows]), np.array(weights, dtype=float)
+
+
+def _beam_numbers(plan: Plan) -> Sequence[int]:
+    given = plan.provenance.get("beam_numbers")
+    if isinstance(given, Sequence) and len(given) == len(plan.beams):
+        return [int(number) for number in given]
+    return range(1, len(plan.beams) + 1)
+
+
+def _weights_per_mu(plan: Plan, energies: Array) -> Array:
+    monitor = plan.beams.particles.monitor
+    unique, place = np.unique(energies, return_inverse=True)
+    factors = [
+        monitor.particles_per_mu(monitor.nominal_energy(float(e))) / PARTICLES_PER_WEIGHT
+        for e in unique
+    ]
+    per_mu: Array = np.array(factors)[place.reshape(-1)]
+    return per_mu
+
+
+def _count_flags(spots: SpotDeviations) -> list[str]:
+    flags = []
+    n_missing = int(np.count_nonzero(spots.planned["mu"][spots.missing] > 0))
+    if n_missing:
+        flags.append(f"{n_missing} planned spots were not delivered")
+    n_extra = int(np.count_nonzero(spots.planned_of < 0))
+    if n_extra:
+        flags.append(f"{n_extra} delivered spots were not planned")
+    return flags
+
+
+def _position_flags(spots: SpotDeviations, tolerances: DeliveryTolerances) -> list[str]:
+    flags = []
+    distances = spots.distances
+    n_far = int(np.count_nonzero(distances > tolerances.any_position))
+    if n_far:
+        flags.append(
+            f"{n_far} spots lie more than {tolerances.any_position:g} mm off, the farthest "
+            f"{spots.largest_distance:.2f} mm"
+        )
+    keys = np.column_stack([spots.delivered["beam"], spots.delivered["energy"]])
+    for beam, energy in np.unique(keys, axis=0):
+        mine = (keys == (beam, energy)).all(axis=1) & np.isfinite(distances)
+        if mine.any() and distances[mine].mean() > tolerances.mean_position:
+            flags.append(
+                f"beam {beam:g}, {energy:g} MeV: spots lie {distances[mine].mean():.2f} mm off on "
+                f"average, more than {tolerances.mean_position:g} mm"
+            )
+    return flags
+
+
+def _mu_flags(spots: SpotDeviations, tolerances: DeliveryTolerances) -> list[str]:
+    off = np.abs(spots.mu_differences)
+    delivered = np.setdiff1d(np.arange(spots.planned.size), spots.missing)
+    share = off[delivered] > tolerances.mu_percent / 100 * spots.planned["mu"][delivered]
+    n_off = int(np.count_nonzero(share & (off[delivered] > tolerances.mu)))
+    if not n_off:
+        return []
+    return [
+        f"{n_off} spots got a meterset more than {tolerances.mu_percent:g} % and "
+        f"{tolerances.mu:g} MU off, at most {off[delivered].max():.4g} MU"
+    ]

@@ -1,0 +1,146 @@
+"""Delivered against planned spots: what is flagged, and what the dose becomes."""
+
+import numpy as np
+import pytest
+
+import dosegrad as dg
+from dosegrad.beams.deliveries import Delivery
+from dosegrad.checks.deliveries import check_delivery
+from dosegrad.checks.spot_deviations import (
+    DeliveryTolerances,
+    compare_spots,
+    delivered_plan,
+    planned_spots,
+)
+from dosegrad.errors import BeamError, PlanError
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return dg.phantom("water-tank")
+
+
+@pytest.fixture(scope="module")
+def plan():
+    machine = dg.load_machine("generic-protons")
+    x, y = np.meshgrid(np.arange(-15.0, 16.0, 5.0), np.arange(-10.0, 11.0, 5.0))
+    energies = machine.energies[[10, 12]]
+    return dg.Plan.from_spots(
+        machine,
+        gantry=np.repeat([0.0, 90.0], x.size),
+        isocentre=(0.0, 0.0, 0.0),
+        x=np.tile(x.ravel(), 2),
+        y=np.tile(y.ravel(), 2),
+        energy=np.repeat(energies, x.size),
+        weight=np.linspace(50.0, 100.0, 2 * x.size),
+        fractions=5,
+    )
+
+
+def delivery(plan, **changes):
+    spots = planned_spots(plan)
+    for name, change in changes.items():
+        spots[name] += change
+    return Delivery(spots, "test")
+
+
+def test_planned_spots_are_those_of_one_fraction(plan):
+    spots = planned_spots(plan)
+    np.testing.assert_allclose(spots["mu"] * plan.fractions, plan.weights)  # 1 MU is 10^6 particles
+    assert np.unique(spots["beam"]).tolist() == [1, 2]
+    assert np.unique(spots["layer"]).tolist() == [0]
+
+
+def test_a_perfect_delivery_is_the_plan(plan):
+    spots = compare_spots(plan, delivery(plan))
+    assert spots.flags(DeliveryTolerances()) == ()
+    assert spots.distances.max() == 0
+    made = delivered_plan(plan, spots)
+    np.testing.assert_allclose(made.weights, plan.weights)
+    np.testing.assert_array_equal(made.beams.columns, plan.beams.columns)
+
+
+def test_paintings_in_any_number_add_up(plan):
+    once = planned_spots(plan)
+    twice = np.concatenate([once, once])
+    twice["mu"] /= 2
+    rng = np.random.default_rng(1)
+    for spots in (twice, rng.permutation(twice)):
+        found = compare_spots(plan, Delivery(spots))
+        np.testing.assert_allclose(found.mu_delivered, once["mu"])
+        assert found.missing.size == 0
+
+
+def test_shifts_and_metersets_are_told_and_go_into_the_plan(plan):
+    rng = np.random.default_rng(2)
+    off = rng.normal(0, 0.3, planned_spots(plan).size)
+    spots = compare_spots(plan, delivery(plan, x=off, mu=0.5))
+    np.testing.assert_allclose(spots.shifts[:, 0], off, atol=1e-12)
+    np.testing.assert_allclose(spots.mu_differences, 0.5)
+    made = delivered_plan(plan, spots)
+    np.testing.assert_allclose(made.beams.columns["x"], plan.beams.columns["x"] + off)
+    np.testing.assert_allclose(made.weights, plan.weights + 0.5 * plan.fractions)
+
+
+def test_every_kind_of_deviation_is_flagged(plan):
+    within = DeliveryTolerances()
+    n = planned_spots(plan).size
+    one_far = np.zeros(n)
+    one_far[7] = 2.5
+    assert (
+        "1 spots lie more than 2 mm off"
+        in compare_spots(plan, delivery(plan, y=one_far)).flags(within)[0]
+    )
+    flags = compare_spots(plan, delivery(plan, x=1.2)).flags(within)
+    assert len(flags) == 2  # one for each layer
+    assert "1.20 mm off on average" in flags[0]
+    (flag,) = compare_spots(plan, delivery(plan, mu=0.5)).flags(within)
+    assert f"{n} spots got a meterset" in flag
+    spots = planned_spots(plan)
+    (flag,) = compare_spots(plan, Delivery(spots[:-3])).flags(within)
+    assert flag == "3 planned spots were not delivered"
+    extra = spots[:1].copy()
+    extra["x"] = 300.0
+    found = compare_spots(plan, Delivery(np.concatenate([spots, extra])))
+    assert found.flags(within) == ("1 delivered spots were not planned",)
+    assert delivered_plan(plan, found).beams.n_columns == n + 1
+
+
+def test_small_metersets_may_be_off_by_more_than_their_share(plan):
+    spots = planned_spots(plan)
+    small = dg.Plan(plan.beams, np.full(spots.size, 0.01), fractions=1)
+    assert compare_spots(small, delivery(small, mu=0.005)).flags(DeliveryTolerances()) == ()
+
+
+def test_the_dose_of_a_shifted_delivery_is_shifted(patient, plan):
+    near = check_delivery(patient, plan, delivery(plan, x=0.3))
+    assert near.passed
+    assert near.gamma.pass_rate == pytest.approx(1.0)
+    far = check_delivery(patient, plan, delivery(plan, x=4.0, energy=1.0))
+    assert not far.passed
+    text = str(far)
+    assert "ranges are up to" in text
+    assert "gamma" in text.splitlines()[-2]
+    assert far.to_json()["largest_deviation_mm"] == pytest.approx(4.0)
+
+
+def test_less_meterset_is_less_dose(patient, plan):
+    spots = planned_spots(plan)
+    spots["mu"] *= 0.97
+    found = check_delivery(patient, plan, Delivery(spots))
+    planned = found.planned_dose.mean(patient.external)
+    assert found.dose_differences["Tank"]["mean"] == pytest.approx(-0.03 * planned, rel=1e-6)
+
+
+def test_records_of_another_plan_and_impossible_spots_are_refused(plan):
+    spots = planned_spots(plan)
+    spots["beam"] += 10
+    with pytest.raises(PlanError, match="no delivered spot belongs"):
+        compare_spots(plan, Delivery(spots))
+    for name, value in (("mu", -1.0), ("x", np.nan), ("energy", 0.0)):
+        spots = planned_spots(plan)
+        spots[name][3] = value
+        with pytest.raises(BeamError):
+            Delivery(spots)
+    with pytest.raises(BeamError, match="no delivered spot"):
+        Delivery(spots[:0])
