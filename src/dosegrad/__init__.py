@@ -38,6 +38,7 @@ _PLACES: Final[dict[str, str]] = {
     "phantom": "dosegrad.patient.phantoms",
     "read_dicom": "dosegrad.io.dicom.study",
     "read_patient": "dosegrad.io.patients",
+    "register": "dosegrad.patient.registration",
     "steer": "dosegrad.beams.steering",
     "write_dicom": "dosegrad.io.dicom.writing.study",
 }
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from dosegrad.patient.ct import CT
     from dosegrad.patient.patient import Patient
     from dosegrad.patient.phantoms import phantom
+    from dosegrad.patient.registration import register
     from dosegrad.patient.structures import Structure
     from dosegrad.plan import Plan, compute_dose
 
@@ -103,6 +105,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "rbe",
     "read_dicom",
     "read_patient",
+    "register",
     "steer",
     "write_dicom",
 ]
