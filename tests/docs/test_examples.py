@@ -82,6 +82,24 @@ def test_the_robust_plan_stands_its_scenarios(run_example):
 
 
 @pytest.mark.slow
+def test_a_cluster_finds_the_plan_of_one_process(tmp_path):
+    """As a program of its own, since its workers start the script anew."""
+    import dosegrad as dg
+    from dosegrad import objectives as obj
+
+    command = [sys.executable, str(EXAMPLES / "09_scale_out.py")]
+    ended = subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, text=True)
+    patient, machine = dg.phantom("head"), dg.load_machine("generic-protons")
+    margins = {"setup_margin": 3.0, "range_margin_percent": 3.5}
+    beams = dg.steer(patient, machine, target="CTV", gantry=[60, 300], **margins)
+    cases = dg.Scenarios.worst_case(setup=3.0, range_percent=3.5)
+    influence = dg.compute_influence(patient, beams, scenarios=cases)
+    goals = {"CTV": [obj.SquaredDeviation(60.0, weight=100)]}
+    here = dg.optimise(influence, goals, robust="minimax")
+    assert float(ended.stdout.split()[-1]) == pytest.approx(here.objective, rel=1e-6)
+
+
+@pytest.mark.slow
 def test_the_deterministic_engine_agrees_with_monte_carlo(data, run_example, monkeypatch):
     monkeypatch.setenv("DOSEGRAD_DATA", str(data))
     names = run_example("11_against_monte_carlo.py")

@@ -80,7 +80,7 @@ class DaskExecutor:
     ) -> list[Any]:
         """Results ``function(item, *shared)``, in the order of ``items``, each a task."""
         futures = self._submit(function, items, shared)
-        for number, _ in enumerate(distributed.as_completed(futures), 1):
+        for number, _ in enumerate(_ended(self.client, futures), 1):
             if stage:
                 report(stage, number / len(futures))
         found: list[Any] = _gathered(self.client, futures)
@@ -177,11 +177,16 @@ class DaskShards:
         """Address of the worker that has a shard; empty if that is not known."""
         now = time.monotonic()
         if now - self.looked > _LOOK_EVERY:
-            distributed.wait(self.futures)
+            list(_ended(self.client, self.futures))
             known = self.client.who_has(self.futures)
             self.places = {key: min(held) for key, held in known.items() if held}
             self.looked = now
         return self.places.get(self.futures[number].key, "")
+
+
+def _ended(client: Any, futures: Sequence[Any]) -> Any:
+    """Futures one by one, each when it has ended."""
+    return distributed.as_completed(futures, loop=client.loop)
 
 
 def _gathered(client: Any, futures: list[Any]) -> list[Any]:
