@@ -19,6 +19,7 @@ from dosegrad.units import PARTICLES_PER_WEIGHT
 __all__ = [
     "DeliveryTolerances",
     "SpotDeviations",
+    "beam_numbers",
     "compare_spots",
     "delivered_plan",
     "planned_spots",
@@ -127,12 +128,12 @@ def range_flags(plan: Plan, spots: SpotDeviations, tolerances: DeliveryTolerance
 def planned_spots(plan: Plan) -> NDArray[Any]:
     """The spots of one fraction of a plan, (n_columns,) of the type of delivered ones.
 
-    Beams have the numbers that the plan's file gave them, or 1, 2, ...; ``mu`` follows from weight
-    and the machine's particles per MU.
+    Beams have the numbers that the plan's file gave them, or 1, 2, ...; layers count from the
+    highest energy down; ``mu`` follows from weight and the machine's particles per MU.
     """
     machine, columns = plan.beams.particles, plan.beams.columns
     spots = np.zeros(columns.size, dtype=DELIVERED_DTYPE)
-    numbers = np.asarray(_beam_numbers(plan))
+    numbers = np.asarray(beam_numbers(plan))
     spots["beam"] = numbers[columns["beam"]]
     spots["x"], spots["y"], spots["time"] = columns["x"], columns["y"], np.nan
     for energy in np.unique(columns["energy"]):
@@ -141,12 +142,10 @@ def planned_spots(plan: Plan) -> NDArray[Any]:
         per_mu = machine.monitor.particles_per_mu(nominal) / PARTICLES_PER_WEIGHT
         spots["energy"][mine] = nominal
         spots["mu"][mine] = plan.weights[mine] / plan.fractions / per_mu
-    # layers count from 0 within each beam, in the order of the columns
-    changes = np.flatnonzero(np.diff(columns["beam"]) | (np.diff(columns["energy"]) != 0)) + 1
-    layer = np.zeros(columns.size, dtype=np.int64)
-    layer[changes] = 1
-    layer = np.cumsum(layer)
-    spots["layer"] = layer - layer[np.searchsorted(columns["beam"], columns["beam"])]
+    for beam in np.unique(spots["beam"]):
+        mine = spots["beam"] == beam
+        rising = np.unique(spots["energy"][mine])
+        spots["layer"][mine] = rising.size - 1 - np.searchsorted(rising, spots["energy"][mine])
     return spots
 
 
@@ -205,7 +204,7 @@ def delivered_plan(plan: Plan, spots: SpotDeviations) -> Plan:
 
 def _extra_columns(plan: Plan, spots: SpotDeviations) -> tuple[NDArray[Any], Array]:
     """Columns and weights of delivered spots that were not planned."""
-    numbers = list(_beam_numbers(plan))
+    numbers = list(beam_numbers(plan))
     machine = plan.beams.particles
     rows: list[NDArray[Any]] = []
     weights: list[float] = []
@@ -225,7 +224,8 @@ def _extra_columns(plan: Plan, spots: SpotDeviations) -> tuple[NDArray[Any], Arr
     return np.concatenate([np.empty(0, dtype=COLUMN_DTYPE), *rows]), np.array(weights, dtype=float)
 
 
-def _beam_numbers(plan: Plan) -> Sequence[int]:
+def beam_numbers(plan: Plan) -> Sequence[int]:
+    """Number of each beam: that of the plan's file, or 1, 2, ..."""
     given = plan.provenance.get("beam_numbers")
     if isinstance(given, Sequence) and len(given) == len(plan.beams):
         return [int(number) for number in given]

@@ -12,6 +12,7 @@ from dosegrad.cli.console import ExitCode, guarded, say, warn
 from dosegrad.cli.demo import demo
 from dosegrad.cli.evaluate import evaluate
 from dosegrad.cli.info import info
+from dosegrad.cli.logcheck import logcheck
 from dosegrad.cli.machine import show
 from dosegrad.cli.mu import mu
 from dosegrad.cli.phantom import phantom
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 machine = typer.Typer(no_args_is_help=True, help="Look at treatment machines.")
 
-for command in (demo, plan, evaluate, phantom, info, mu):
+for command in (demo, plan, evaluate, phantom, info, mu, logcheck):
     app.command()(guarded(command))
 machine.command()(guarded(show))
 app.add_typer(machine, name="machine")

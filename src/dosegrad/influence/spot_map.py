@@ -168,6 +168,24 @@ class SpotDoseMap:
 
         return dose, pullback
 
+    def dose_of(self, columns: IntArray, spots: Array) -> Array:
+        """Dose (n_voxels,), Gy, of some columns alone.
+
+        ``columns`` (n,) are their numbers, ``spots`` (n, 3) weight, x and y of each.
+        """
+        place = np.full(self.n_columns, -1, dtype=np.int64)
+        place[columns] = np.arange(len(columns))
+        dose = np.zeros(self.n_voxels)
+        for beam in self.beams:
+            chosen = np.flatnonzero(place[beam.columns] >= 0)
+            if not chosen.size:
+                continue
+            part = np.ascontiguousarray(spots[place[beam.columns[chosen]]], dtype=np.float64)
+            partial = np.zeros((_BLOCKS, beam.rows.size))
+            _kernels().add_spots(beam.field, beam.layers[chosen], part, partial)
+            dose[beam.rows] += partial.sum(axis=0)
+        return dose
+
     def matrices(self, variables: Array) -> tuple[csc_array, csc_array, csc_array]:
         """Dose per unit weight (n_voxels, n_columns) and its derivatives by x and y, float32.
 

@@ -1,0 +1,125 @@
+"""``dosegrad logcheck``: what was delivered against what was planned."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import numpy as np
+import typer
+
+from dosegrad.cli.console import ExitCode, Json, Quiet, say, say_json, step, working
+from dosegrad.cli.patients import find_patient
+from dosegrad.errors import MachineError, PlanError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dosegrad.checks.delivery_watch import DeliveryWatch
+    from dosegrad.patient.patient import Patient
+    from dosegrad.plan import Plan
+
+__all__ = ["logcheck"]
+
+#: How often a growing record is looked at, s.
+_LOOK_EVERY: Final = 0.1
+
+
+def logcheck(
+    plan: Annotated[Path, typer.Argument(help="A DICOM folder with an ion plan, or a saved plan.")],
+    record: Annotated[Path, typer.Argument(help="RT Ion Beams Treatment Record, or a .csv table.")],
+    machine: Annotated[
+        str, typer.Option(help="Machine or beam model that turns MU into particles.")
+    ] = "generic-protons",
+    patient: Annotated[
+        str | None, typer.Option(help="For a saved plan: a .mat file, DICOM folder, or phantom.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Engine that computes both doses.")] = "pencil-beam",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Read a .csv that grows, layer by layer, as it comes.")
+    ] = False,
+    idle: Annotated[
+        float, typer.Option(help="With --follow: end after so many seconds without a new spot.")
+    ] = 30.0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Check a delivered fraction: spots, meterset, and the dose as it was given.
+
+    Exit code 0 if all is within tolerance, 3 if not.
+    """
+    with working(silent=quiet or as_json) as bars, step(bars, "reading plan and patient"):
+        subject, planned = _plan_and_patient(plan, machine, patient)
+    if follow:
+        return _follow(subject, planned, record, idle=idle, quiet=quiet)
+    from dosegrad.checks.deliveries import check_delivery
+    from dosegrad.io.deliveries import read_delivery
+
+    with working(silent=quiet or as_json):
+        found = check_delivery(subject, planned, read_delivery(record), engine=engine)
+    if as_json:
+        say_json(found.to_json())
+    elif not quiet:
+        say(str(found))
+    return ExitCode.DONE if found.passed else ExitCode.GOALS_NOT_MET
+
+
+def _plan_and_patient(place: Path, machine: str, patient: str | None) -> tuple[Patient, Plan]:
+    """The plan in particles, and who it is for."""
+    from dosegrad.io.archive import load_plan
+    from dosegrad.io.dicom.study import read_dicom
+    from dosegrad.plan import Plan
+
+    if place.is_dir() and not (place / "plan.npz").is_file():
+        study = read_dicom(place, machine=machine)
+        if not isinstance(study.plan, Plan) or study.patient is None:
+            raise PlanError(
+                f"'{place}' does not hold both a CT and an ion plan; give the folder with both."
+            )
+        return study.patient, study.plan
+    if patient is None:
+        raise MachineError("a saved plan does not tell its patient; name it with --patient.")
+    return find_patient(patient), load_plan(place / "plan.npz" if place.is_dir() else place)
+
+
+def _follow(subject: Patient, plan: Plan, record: Path, *, idle: float, quiet: bool) -> int:
+    """Judge every layer as soon as the next one begins or no more spots come."""
+    from dosegrad.checks.delivery_watch import DeliveryWatch
+    from dosegrad.io.delivery_table import DeliveryTail
+
+    with working(silent=quiet) as bars, step(bars, "tracing beams"):
+        watch = DeliveryWatch(subject, plan)
+    if not quiet:
+        say(f"ready; waiting for {record.name}")
+    tail = DeliveryTail(record)
+    pending = tail.new_spots()
+    last, is_fine = time.monotonic(), True
+    while time.monotonic() - last < idle:
+        added = tail.new_spots()
+        if added.size:
+            last = time.monotonic()
+            pending = np.concatenate([pending, added])
+        *whole, pending = _split(pending)
+        for layer in whole:
+            is_fine &= _judge(watch, layer, quiet)
+        time.sleep(_LOOK_EVERY)
+    if pending.size:
+        is_fine &= _judge(watch, pending, quiet)
+    return ExitCode.DONE if is_fine else ExitCode.GOALS_NOT_MET
+
+
+def _split(spots: NDArray[Any]) -> list[NDArray[Any]]:
+    """Spots by layer; the last layer may go on."""
+    if spots.size == 0:
+        return [spots]
+    changes = (np.diff(spots["beam"]) != 0) | (np.diff(spots["layer"]) != 0)
+    return np.split(spots, np.flatnonzero(changes) + 1)
+
+
+def _judge(watch: DeliveryWatch, layer: NDArray[Any], quiet: bool) -> bool:
+    """Whether a layer is within tolerance; says so."""
+    change = watch.layer(layer)
+    if not quiet or change.flags:
+        say(f"{change} [{1000 * change.seconds:.0f} ms]")
+    return not change.flags

@@ -1,0 +1,75 @@
+"""``dosegrad logcheck``: a record whole, and one that grows."""
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import dosegrad as dg
+from dosegrad.beams.deliveries import Delivery
+from dosegrad.checks.spot_deviations import planned_spots
+from dosegrad.cli.app import app
+from dosegrad.io.delivery_table import write_delivery_table
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["logcheck", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("case") / "study"
+    patient = dg.phantom("impt-2d")
+    machine = dg.load_machine("generic-protons")
+    beams = dg.steer(patient, machine, target="PTV", gantry=[60, 300], spot_spacing=15.0)
+    plan = dg.Plan(beams, np.full(beams.n_columns, 60.0), fractions=30)
+    dg.write_dicom(folder, patient=patient, plan=plan)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def spots(study):
+    found = planned_spots(dg.read_dicom(study, machine="generic-protons").plan)
+    return found[np.lexsort([found["layer"], found["beam"]])]
+
+
+def test_a_good_delivery_passes_and_a_bad_one_does_not(study, spots, tmp_path):
+    write_delivery_table(Delivery(spots), tmp_path / "log.csv")
+    found = run(study, tmp_path / "log.csv", "--json")
+    assert found.exit_code == 0
+    assert json.loads(found.output)["gamma_pass_rate"] == 1.0
+    wrong = spots.copy()
+    wrong["x"][:5] += 5.0
+    write_delivery_table(Delivery(wrong), tmp_path / "log.csv")
+    found = run(study, tmp_path / "log.csv")
+    assert found.exit_code == 3
+    assert "5 spots lie more than 2 mm off, the farthest 5.00 mm" in found.output
+
+
+def test_a_growing_record_is_judged_layer_by_layer(study, spots, tmp_path):
+    first = spots[(spots["beam"] == 1) & (spots["layer"] < 3)].copy()
+    first["y"][first["layer"] == 1] += 4.0
+    write_delivery_table(Delivery(first), tmp_path / "whole.csv")
+    whole, growing = (tmp_path / "whole.csv").read_text(), tmp_path / "log.csv"
+
+    def deliver():
+        for start in range(0, len(whole), 200):
+            with growing.open("a") as file:
+                file.write(whole[start : start + 200])
+            time.sleep(0.02)
+
+    writer = threading.Thread(target=deliver)
+    writer.start()
+    found = run(study, growing, "--follow", "--idle", "2")
+    writer.join()
+    lines = [line for line in found.output.splitlines() if line.startswith("beam 1")]
+    assert found.exit_code == 3
+    assert [("OUT OF TOLERANCE" in line) for line in lines] == [False, True, False]
+
+
+def test_what_is_wrong_is_said(study, tmp_path):
+    assert run(study, tmp_path / "none.csv").exit_code == 2
+    assert run(tmp_path, tmp_path / "none.csv").exit_code == 2
