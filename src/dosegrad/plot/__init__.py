@@ -1,5 +1,6 @@
 """Pictures: figures of matplotlib, made without its global state."""
 
+from dosegrad.plot.biology_maps import biology
 from dosegrad.plot.dvh_curves import dvh
 from dosegrad.plot.gamma_maps import gamma
 from dosegrad.plot.impt import impt_summary
@@ -10,6 +11,7 @@ from dosegrad.plot.robust_bands import robust_bands
 from dosegrad.plot.spot_moves import spot_moves
 
 __all__ = [
+    "biology",
     "dvh",
     "gamma",
     "impt_summary",

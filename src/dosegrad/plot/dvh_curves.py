@@ -17,7 +17,7 @@ from dosegrad.evaluation.report import Row
 from dosegrad.patient.patient import Patient
 from dosegrad.plot.style import Colour, frame, new_figure, structure_colours
 
-__all__ = ["draw_dvh", "draw_goals", "dvh"]
+__all__ = ["axis_label", "draw_dvh", "draw_goals", "dvh"]
 
 #: Doses at which a curve is drawn.
 _STEPS: Final = 801
@@ -27,15 +27,21 @@ def dvh(dose: Dose, patient: Patient) -> Figure:
     """Cumulative dose-volume histograms of all structures of a patient."""
     figure = new_figure(8.0, 5.0)
     ax = figure.subplots()
-    draw_dvh(ax, histograms(dose, patient), structure_colours(patient.structures.values()))
+    colours = structure_colours(patient.structures.values())
+    draw_dvh(ax, histograms(dose, patient), colours, x=axis_label(dose))
     ax.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
 def draw_dvh(
-    ax: Axes, curves: Mapping[str, DVH], colours: Mapping[str, Colour], *, title: str = ""
+    ax: Axes,
+    curves: Mapping[str, DVH],
+    colours: Mapping[str, Colour],
+    *,
+    title: str = "",
+    x: str = "dose (Gy)",
 ) -> None:
-    """Curves on ``ax``, volume in percent against dose in Gy; structures without dose are left."""
+    """Curves on ``ax``, volume in percent against dose; structures without dose are left out."""
     shown = {name: curve for name, curve in curves.items() if curve.doses.size}
     highest = max((curve.maximum for curve in shown.values()), default=0.0) or 1.0
     for name, curve in shown.items():
@@ -45,8 +51,15 @@ def draw_dvh(
             np.append(doses, curve.maximum), np.append(volumes, 0.0), color=colours[name],
             linewidth=1.9, label=name, zorder=3,
         )  # fmt: skip
-    frame(ax, title=title, x="dose (Gy)", y="volume (%)", grid=True)
+    frame(ax, title=title, x=x, y="volume (%)", grid=True)
     ax.set(xlim=(0.0, 1.08 * highest), ylim=(0.0, 102.0))
+
+
+def axis_label(dose: Dose) -> str:
+    """What a dose is, with its unit."""
+    if "(" in dose.unit:
+        return f"{dose.label}, {dose.unit}"
+    return f"{dose.label} ({dose.unit})" if dose.unit else dose.label
 
 
 def draw_goals(

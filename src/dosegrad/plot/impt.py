@@ -18,7 +18,7 @@ from dosegrad.evaluation.dose_volume import dvh
 from dosegrad.evaluation.report import Report
 from dosegrad.patient.patient import Patient
 from dosegrad.plan import Plan
-from dosegrad.plot.dvh_curves import draw_dvh, draw_goals
+from dosegrad.plot.dvh_curves import axis_label, draw_dvh, draw_goals
 from dosegrad.plot.layers import axis_doses, layer_weights
 from dosegrad.plot.patient_views import patient_planes
 from dosegrad.plot.plan_views import dose_bar, known_dose
@@ -137,7 +137,7 @@ def _isodoses(part: SubFigure, page: _Page) -> None:
     handles = draw_isodoses(ax, page.plane, page.dose, page.levels, maximum=page.maximum)
     draw_structures(ax, page.plane, page.patient.structures.values(), page.colours)
     ax.title.set_fontsize(_TITLE)
-    dose_bar(part, image, ax, page.levels)
+    dose_bar(part, image, ax, page.levels, label=axis_label(page.dose))
     part.legend(
         handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False,
         columnspacing=1.2, handlelength=1.4,
@@ -147,7 +147,13 @@ def _isodoses(part: SubFigure, page: _Page) -> None:
 def _histograms(part: SubFigure, page: _Page) -> None:
     ax = part.subplots()
     curves = dvh(page.dose, page.patient)
-    draw_dvh(ax, curves, page.colours, title="(c) Dose-volume histogram and goals")
+    draw_dvh(
+        ax,
+        curves,
+        page.colours,
+        title="(c) Dose-volume histogram and goals",
+        x=axis_label(page.dose),
+    )
     draw_goals(ax, page.report, curves, page.colours)
     ax.title.set_fontsize(_TITLE)
     ax.legend(loc="upper center", fontsize=9, frameon=False, bbox_to_anchor=(0.52, 0.98))

@@ -16,7 +16,7 @@ from dosegrad.evaluation.dose_volume import DVH
 from dosegrad.evaluation.dose_volume import dvh as histograms
 from dosegrad.patient.patient import Patient
 from dosegrad.plan import Plan
-from dosegrad.plot.dvh_curves import draw_dvh
+from dosegrad.plot.dvh_curves import axis_label, draw_dvh
 from dosegrad.plot.patient_views import patient_planes, row_height, slice_row
 from dosegrad.plot.slices import (
     dose_reference,
@@ -43,6 +43,7 @@ def overview(patient: Patient, plan: Plan) -> Figure:
     """A plan on one page: three slices through the target, histograms, and key figures.
 
     Slices show CT, structures, dose as a colour wash with isodose lines, and where beams come from.
+    The dose is RBE-weighted if the plan has that.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def overview(patient: Patient, plan: Plan) -> Figure:
         handles = draw_isodoses(ax, plane, dose, levels, maximum=maximum)
         draw_structures(ax, plane, structures, colours)
         draw_beams(ax, plane, plan.beams)
-    dose_bar(above, image, row, levels)
+    dose_bar(above, image, row, levels, label=axis_label(dose))
     if handles:
         above.legend(
             handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9,
@@ -75,21 +76,23 @@ def overview(patient: Patient, plan: Plan) -> Figure:
         )  # fmt: skip
     left, right = below.subplots(1, 2, width_ratios=[1.25, 1.0])
     curves = histograms(dose, patient)
-    draw_dvh(left, curves, colours, title="Dose-volume histogram")
+    draw_dvh(left, curves, colours, title="Dose-volume histogram", x=axis_label(dose))
     left.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    _figures(right, plan, curves, colours)
+    _figures(right, plan, dose, curves, colours)
     figure.suptitle(_heading(patient, plan), fontsize=12)
     return figure
 
 
 def known_dose(plan: Plan) -> Dose:
-    """The plan's dose.
+    """The plan's RBE-weighted dose, or its dose if it has no RBE model.
 
     Raises
     ------
     PlanError
         If it has none.
     """
+    if plan.rbe_dose is not None:
+        return plan.rbe_dose
     if plan.dose is None:
         raise PlanError(
             f"{plan!r} has no dose to draw; compute it with compute_dose(patient, plan) and put it "
@@ -99,11 +102,16 @@ def known_dose(plan: Plan) -> Dose:
 
 
 def dose_bar(
-    figure: FigureBase, image: AxesImage, axes: list[Axes] | Axes, levels: Sequence[float]
+    figure: FigureBase,
+    image: AxesImage,
+    axes: list[Axes] | Axes,
+    levels: Sequence[float],
+    *,
+    label: str = "dose (Gy)",
 ) -> None:
-    """Colour bar of a dose wash beside ``axes``, with the isodose ``levels``, Gy, marked."""
+    """Colour bar of a dose wash beside ``axes``, with the isodose ``levels`` marked."""
     bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.012)
-    bar.set_label("dose (Gy)", fontsize=9)
+    bar.set_label(label, fontsize=9)
     bar.ax.tick_params(labelsize=8)
     bar.ax.set_facecolor("0.4")
     for level in levels:
@@ -112,7 +120,7 @@ def dose_bar(
 
 def _heading(patient: Patient, plan: Plan) -> str:
     fields = ", ".join(f"{beam.gantry:g}°" for beam in plan.beams)
-    count = f"{plan.n_spots} spots"
+    count = f"{plan.n_spots} {'bixels' if plan.beams.machine.modality == 'photons' else 'spots'}"
     parts = [patient.name or "Patient", plan.beams.machine.name, f"gantry {fields}", count]
     if plan.fractions > 1:
         parts.append(f"{plan.fractions} fractions")
@@ -120,11 +128,12 @@ def _heading(patient: Patient, plan: Plan) -> str:
 
 
 def _figures(
-    ax: Axes, plan: Plan, curves: Mapping[str, DVH], colours: Mapping[str, Colour]
+    ax: Axes, plan: Plan, dose: Dose, curves: Mapping[str, DVH], colours: Mapping[str, Colour]
 ) -> None:
     """Table of dose figures by structure on otherwise empty ``ax``."""
     ax.set_axis_off()
-    frame(ax, title="Dose in Gy, whole course")
+    what = dose.label[:1].upper() + dose.label[1:]
+    frame(ax, title=f"{what} in {dose.unit}, whole course")
     shown = {n: c for n, c in curves.items() if c.doses.size}
     cells = [
         [name, *(f"{v:.1f}" for v in (c.mean, c.dose_at(0.95), c.dose_at(0.02), c.maximum))]

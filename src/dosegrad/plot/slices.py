@@ -93,7 +93,7 @@ def draw_dose(ax: Axes, plane: Plane, dose: Dose, *, maximum: float) -> AxesImag
 def draw_isodoses(
     ax: Axes, plane: Plane, dose: Dose, levels: Sequence[float], *, maximum: float
 ) -> list[Line2D]:
-    """Lines of equal dose at ``levels``, Gy, that are reached; gives a legend handle for each.
+    """Lines of equal dose at ``levels`` that are reached; gives a legend handle for each.
 
     The lines have the colours of the wash, but none of its darkest.
     """
@@ -113,7 +113,7 @@ def draw_isodoses(
     lines.set_path_effects(halo(0.35, line=_ISODOSE_WIDTH))
     rim = halo(0.5, line=2.0)
     return [
-        Line2D([], [], color=c, linewidth=2.0, label=f"{level:g} Gy", path_effects=rim)
+        Line2D([], [], color=c, linewidth=2.0, label=f"{level:g} {dose.unit}", path_effects=rim)
         for c, level in zip(colours, reached, strict=True)
     ]
 
