@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,12 +11,15 @@ import numpy as np
 from dosegrad.arrays import Float32Array
 from dosegrad.errors import FileFormatError
 from dosegrad.io.dicom.attributes import integer, text
+from dosegrad.io.dicom.compressed import decode_images
 from dosegrad.io.dicom.slices import Slice
 from dosegrad.io.dicom.stream import read_data_set, reading
 
-__all__ = ["decode", "read_hounsfield"]
+__all__ = ["decode", "is_compressed", "read_hounsfield"]
 
 _RLE: Final = "1.2.840.10008.1.2.5"
+#: JPEG, JPEG-LS and JPEG 2000.
+_JPEG: Final = "1.2.840.10008.1.2.4."
 #: HU of air, for pixels that the scanner marks as outside its field.
 _AIR: Final = -1000.0
 
@@ -34,10 +37,13 @@ def read_hounsfield(slices: Sequence[Slice]) -> tuple[Float32Array, int]:
     for k, each in enumerate(slices):
         by_path.setdefault(each.path, []).append(k)
     n_padded = 0
+    unpacked: dict[Path, np.ndarray] = {}
     for path, members in by_path.items():
         data_set = read_data_set(path)
+        if is_compressed(data_set) and not unpacked:  # all at once: a process takes time to start
+            unpacked = decode_images(list(by_path))
         with reading(path, "CT image"):
-            stored = decode(data_set, path, "CT image")
+            stored = decode(data_set, path, "CT image", unpacked)
             frames = stored.reshape(-1, *slices[members[0]].shape)
             for k in members:
                 values = frames[slices[k].frame]
@@ -48,8 +54,17 @@ def read_hounsfield(slices: Sequence[Slice]) -> tuple[Float32Array, int]:
     return hu, n_padded
 
 
-def decode(data_set: Any, path: Path, what: str) -> np.ndarray:
-    """Stored values as pydicom decodes them; ``what`` the file is, for messages.
+def is_compressed(data_set: Any) -> bool:
+    """Whether pixels are in JPEG, JPEG-LS or JPEG 2000."""
+    return str(data_set.file_meta.TransferSyntaxUID).startswith(_JPEG)
+
+
+def decode(
+    data_set: Any, path: Path, what: str, unpacked: Mapping[Path, np.ndarray] | None = None
+) -> np.ndarray:
+    """Stored values; ``what`` the file is, for messages.
+
+    ``unpacked`` are images of compressed files that were decoded before.
 
     Raises
     ------
@@ -75,6 +90,9 @@ def decode(data_set: Any, path: Path, what: str) -> np.ndarray:
         )
     syntax = str(data_set.file_meta.TransferSyntaxUID)
     decoded: np.ndarray
+    if is_compressed(data_set):
+        images = unpacked if unpacked and path in unpacked else decode_images([path])
+        return _unscaled(data_set, images[path])
     if syntax == _RLE:  # pydicom's own decoder, because another one's panic is no Exception
         decoded = pixel_array(data_set, raw=True, decoding_plugin="pydicom")
         return decoded
@@ -83,10 +101,18 @@ def decode(data_set: Any, path: Path, what: str) -> np.ndarray:
     except (RuntimeError, NotImplementedError):
         raise FileFormatError(
             f"{path.name}: pixels are compressed in a way that no installed decoder reads "
-            f"(transfer syntax {syntax}); export the {what} uncompressed, or install pylibjpeg "
-            "with its plugins."
+            f"(transfer syntax {syntax}); export the {what} uncompressed."
         ) from None
     return decoded
+
+
+def _unscaled(data_set: Any, values: np.ndarray) -> np.ndarray:
+    """Stored values of an image that was scaled when it was decoded."""
+    if "RescaleSlope" not in data_set:
+        return values
+    slope, intercept = float(data_set.RescaleSlope), float(data_set.get("RescaleIntercept") or 0.0)
+    signed = bool(data_set.get("PixelRepresentation"))
+    return np.rint((values - intercept) / slope).astype(np.int64 if signed else np.uint64)
 
 
 def _padding(data_set: Any, values: np.ndarray, path: Path) -> np.ndarray:

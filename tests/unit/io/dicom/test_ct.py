@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 - the usual name
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import compress
 from pydicom.sequence import Sequence
@@ -8,6 +10,8 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
     RLELossless,
     generate_uid,
 )
@@ -16,6 +20,8 @@ from dosegrad.errors import FileFormatError
 from dosegrad.geometry.frames import PATIENT_POSITIONS
 from dosegrad.io.dicom import pixels as pixels_module
 from dosegrad.io.dicom.ct import read_ct
+
+JPEG_SYNTAX = {"JPEG": JPEGLosslessSV1, "JPEG2000": JPEG2000Lossless}
 
 
 def assert_is_phantom(found, dicom, tolerance=1e-6):
@@ -84,6 +90,45 @@ def test_run_length_encoding_gives_the_same_volume(tmp_path, dicom):
 
     dicom.write_ct(tmp_path, change=pack, syntax=RLELossless)
     assert_is_phantom(read_ct(tmp_path), dicom)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "JPEG2000"])
+def test_jpeg_without_loss_gives_the_same_volume(tmp_path, dicom, kind):
+    def pack(data, k):
+        data.PixelData, data.file_meta = jpeg_pixels(data, tmp_path / "jpeg", kind)
+        data["PixelData"].VR = "OB"
+        syntaxes.append(data.file_meta.TransferSyntaxUID)
+
+    syntaxes = []
+    dicom.write_ct(tmp_path / "ct", change=pack, syntax=JPEG_SYNTAX[kind])
+    assert set(syntaxes) == {JPEG_SYNTAX[kind]}
+    assert_is_phantom(read_ct(tmp_path / "ct"), dicom)
+
+
+def test_damaged_jpeg_gives_our_error(tmp_path, dicom):
+    def pack(data, k):
+        data.PixelData, _ = jpeg_pixels(data, tmp_path / "jpeg", "JPEG2000")
+        if k == 2:
+            data.PixelData = data.PixelData[:60] + bytes(len(data.PixelData) - 60)
+        data["PixelData"].VR = "OB"
+
+    dicom.write_ct(tmp_path / "ct", change=pack, syntax=JPEG_SYNTAX["JPEG2000"])
+    with pytest.raises(FileFormatError, match=r"cannot be decoded|damaged"):
+        read_ct(tmp_path / "ct")
+
+
+def jpeg_pixels(data, folder, kind):
+    """Pixels of a slice compressed without loss, and the header of the file they come from."""
+    folder.mkdir(exist_ok=True)
+    shape = data.Rows, data.Columns
+    image = sitk.GetImageFromArray(np.frombuffer(data.PixelData, "<i2").reshape(1, *shape))
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(folder / "one.dcm"))
+    writer.UseCompressionOn()
+    writer.SetCompressor(kind)
+    writer.Execute(image)
+    packed = dcmread(folder / "one.dcm")
+    return packed.PixelData, packed.file_meta
 
 
 def test_unsigned_pixels_and_other_scale_give_the_same_volume(tmp_path, dicom):
