@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dosegrad import __version__
+from dosegrad.cli.batch import batch
 from dosegrad.cli.console import ExitCode, guarded, say, warn
 from dosegrad.cli.demo import demo
 from dosegrad.cli.evaluate import evaluate
@@ -17,6 +18,7 @@ from dosegrad.cli.machine import show
 from dosegrad.cli.mu import mu
 from dosegrad.cli.phantom import phantom
 from dosegrad.cli.plan import plan
+from dosegrad.cli.web import web
 
 __all__ = ["app", "main"]
 
@@ -33,7 +35,7 @@ app = typer.Typer(
 )
 machine = typer.Typer(no_args_is_help=True, help="Look at treatment machines.")
 
-for command in (demo, plan, evaluate, phantom, info, mu, logcheck):
+for command in (demo, plan, batch, evaluate, phantom, info, mu, web, logcheck):
     app.command()(guarded(command))
 machine.command()(guarded(show))
 app.add_typer(machine, name="machine")

@@ -83,6 +83,21 @@ def published_tables(data):
     return engines.TG71.from_table(data / "photon" / "tg-71-6mv.dat").tables
 
 
+def test_the_compiled_loop_equals_its_plain_twin(engine):
+    from dosegrad.engines.tg71 import _kernels, _reference
+    from dosegrad.engines.tg71.planar import _arrays, _field
+
+    rng = np.random.default_rng(3)
+    distance, lateral = rng.uniform(700, 1300, 400), rng.uniform(-150, 150, 400)
+    water = rng.uniform(0, 450, 400)  # some of it beyond the table
+    arrays = _arrays(engine.tables)
+    field = _field(engine.tables, PlanarBeam(0.0, 70.0, 130.0, wedge_slope=0.003))
+    compiled, plain = np.ones(400), np.ones(400)
+    _kernels.add_plane_dose(arrays, field, distance, lateral, water, compiled)
+    _reference.add_plane_dose(arrays, field, distance, lateral, water, plain)
+    np.testing.assert_allclose(compiled, plain, rtol=1e-12)
+
+
 @pytest.mark.parametrize("depth", ["ray", "axis"])
 @pytest.mark.parametrize("source", ["published", "generic"])
 def test_the_dose_of_planner_2d_equals_its_plain_twin(depth, source, data, engine):

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dosegrad.arrays import Array, BoolArray, Weights
-from dosegrad.engines.tg71.model import equivalent_square, inverse_square, penumbra
+from dosegrad.engines.tg71._reference import PlaneField, PlaneTables
+from dosegrad.engines.tg71.model import equivalent_square
 from dosegrad.engines.tg71.tables import BeamTables
 from dosegrad.errors import BeamError, SettingsError, unknown_name
 
@@ -125,7 +126,7 @@ class PlanarBeam:
         Source to isocentre, mm.
     wedge_slope
         Fall of the logarithm of the wedge's transmission per mm in the isocentre plane, towards
-        the beam's left as seen from the source; 0 for none.
+        the right of the picture at gantry 0 and turning with the gantry; 0 for none.
     wedge_factor
         Transmission on the axis.
     """
@@ -173,8 +174,7 @@ def pixel_centres(n: int, width: float) -> Array:
     [-7.5, -2.5, 2.5, 7.5]
     """
     pitch = width / n
-    centres: Array = -n * pitch / 2.0 + pitch / 2.0 + np.arange(n) * pitch
-    return centres
+    return np.asarray(-n * pitch / 2.0 + pitch / 2.0 + np.arange(n) * pitch, dtype=np.float64)
 
 
 def dose_per_mu(
@@ -210,27 +210,16 @@ def dose_per_mu(
         return result
     source, axis = beam.source, beam.direction
     offsets = within - source
-    distance = offsets @ axis
-    lateral = axis[0] * offsets[:, 1] - axis[1] * offsets[:, 0]
-    water = (
+    distance: Array = offsets @ axis
+    lateral: Array = axis[0] * offsets[:, 1] - axis[1] * offsets[:, 0]
+    water: Array = (
         section.ray_depth(source, within)
         if depth == "ray"
         else section.axis_depth(source, axis, distance)
     )
-    off_axis, grown = np.abs(lateral), distance / beam.sad
-    side = equivalent_square(beam.width, beam.length)
-    dose = tables.dose_per_mu * float(tables.collimator_scatter.at(side)) * beam.wedge_factor
-    values: Array = (
-        dose
-        * tables.phantom_scatter.at(side * grown)
-        * tables.tpr.at(water, side * grown)
-        * tables.oar.at(water, off_axis)
-        * penumbra(0.5 * beam.width * grown, off_axis)
-        * inverse_square(tables.ssd + tables.depth, distance)
-    )
-    if beam.wedge_slope:
-        values = values * np.exp(beam.wedge_slope * lateral / grown)
-    result[inside] = values
+    dose = np.zeros(len(within))
+    _kernels().add_plane_dose(_arrays(tables), _field(tables, beam), distance, lateral, water, dose)
+    result[inside] = dose
     return result
 
 
@@ -300,3 +289,27 @@ def prepare_planar(
     ]
     matrix = np.stack(columns, axis=1) if columns else np.empty((len(places), 0))
     return PlanarDoseMap(matrix)
+
+
+def _arrays(tables: BeamTables) -> PlaneTables:
+    scatter, tpr, oar = tables.phantom_scatter, tables.tpr, tables.oar
+    return PlaneTables(
+        *(scatter.places, scatter.values),
+        *(tpr.depths, tpr.across, tpr.values),
+        *(oar.depths, oar.across, oar.values),
+    )
+
+
+def _field(tables: BeamTables, beam: PlanarBeam) -> PlaneField:
+    side = equivalent_square(beam.width, beam.length)
+    output = tables.dose_per_mu * float(tables.collimator_scatter.at(side)) * beam.wedge_factor
+    reference = tables.ssd + tables.depth
+    return PlaneField(
+        output, side, 0.5 * beam.width, float(beam.sad), reference, float(beam.wedge_slope)
+    )
+
+
+def _kernels() -> Any:
+    from dosegrad.engines.tg71 import _kernels
+
+    return _kernels

@@ -22,6 +22,7 @@ PHANTOMS: Final[Mapping[str, str]] = MappingProxyType(
         "impt-2d": "the 40 cm x 40 cm IMPT teaching section: PTV between brainstem and cord",
         "prostate": "a pelvis: CTV, PTV, bladder, rectum, femoral heads",
         "slab": "a water tank with half a slab of any HU in front of the target; hu=1000",
+        "thorax": "a chest: lungs, ribs, spine, heart, a target in the left lung",
         "water-tank": "a tank of pure water, 400 mm deep, with a box-shaped target",
     }
 )

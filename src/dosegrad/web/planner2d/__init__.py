@@ -1,0 +1,1 @@
+"""Planner 2D: beams in a section, for learning."""
