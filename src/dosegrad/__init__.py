@@ -39,6 +39,7 @@ _PLACES: Final[dict[str, str]] = {
     "read_dicom": "dosegrad.io.dicom.study",
     "read_patient": "dosegrad.io.patients",
     "register": "dosegrad.patient.registration",
+    "sequence": "dosegrad.optimisation.sequencing.sequence",
     "steer": "dosegrad.beams.steering",
     "write_dicom": "dosegrad.io.dicom.writing.study",
 }
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from dosegrad.machine.particle import ParticleMachine
     from dosegrad.machine.photon import PhotonMachine
     from dosegrad.optimisation.optimise import optimise
+    from dosegrad.optimisation.sequencing.sequence import sequence
     from dosegrad.optimisation.spot_positions import optimise_spots
     from dosegrad.patient.ct import CT
     from dosegrad.patient.patient import Patient
@@ -106,6 +108,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "read_dicom",
     "read_patient",
     "register",
+    "sequence",
     "steer",
     "write_dicom",
 ]

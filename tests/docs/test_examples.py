@@ -53,6 +53,16 @@ def test_the_tg119_patient_is_planned_no_worse_than_by_the_closest_peer(
 
 
 @pytest.mark.slow
+def test_delivered_photons_give_the_target_the_dose_of_their_fluence(run_example):
+    from dosegrad import compute_dose
+
+    names = run_example("03_photon_imrt.py")
+    patient, plan, fluence_plan = names["patient"], names["plan"], names["fluence_plan"]
+    delivered = compute_dose(patient, plan).mean(patient.structures["PTV"])
+    assert abs(delivered - fluence_plan.dose.mean(patient.structures["PTV"])) < 0.02 * 76.0
+
+
+@pytest.mark.slow
 def test_moved_spots_are_worth_three_times_as_many_on_a_grid(run_example):
     """Both plans are scored again with the dose of one engine."""
     from dosegrad import compute_dose

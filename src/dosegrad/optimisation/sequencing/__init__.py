@@ -1,0 +1,1 @@
+"""Leaf sequencing: from fluence to apertures, one algorithm for each file."""
