@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
-from dosegrad.arrays import Array
+from dosegrad.arrays import Array, BoolArray, IntArray
+from dosegrad.beams.beam import Beams
+from dosegrad.geometry.grid import Grid
+from dosegrad.patient.patient import Patient
 
-__all__ = ["MeanObjective", "Objective", "OneSidedObjective", "WeightPenalty"]
+__all__ = [
+    "ColumnWish",
+    "MeanObjective",
+    "Objective",
+    "OneSidedObjective",
+    "PlacedObjective",
+    "VoxelwiseObjective",
+    "WeightPenalty",
+]
 
 
 class Objective(Protocol):
@@ -58,6 +69,32 @@ class MeanObjective(Protocol):
 
     def of_mean(self, mean: float) -> tuple[float, float]:
         """Value, and its derivative by the mean dose (Gy)."""
+        ...
+
+
+@runtime_checkable
+class PlacedObjective(Protocol):
+    """An objective that has to know where the voxels of its structure are."""
+
+    def placed(self, patient: Patient, grid: Grid, voxels: IntArray) -> Objective:
+        """The objective on ``voxels`` (n,), flat indices into ``grid``."""
+        ...
+
+
+@runtime_checkable
+class VoxelwiseObjective(Protocol):
+    """An objective that holds numbers of each voxel."""
+
+    def keeping(self, kept: BoolArray) -> Objective:
+        """The same on the voxels that are ``kept`` (n,)."""
+        ...
+
+
+class ColumnWish(Protocol):
+    """A wish about the weights of spots or bixels, before it knows them."""
+
+    def between(self, beams: Beams) -> WeightPenalty:
+        """The penalty on the columns of ``beams``."""
         ...
 
 

@@ -8,11 +8,17 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from dosegrad.errors import PlanError, unknown_name
+from dosegrad.objectives.complication import LogisticNTCP, LymanNTCP
 from dosegrad.objectives.dose_volume_penalty import MaxDVH, MinDVH
 from dosegrad.objectives.equivalent_uniform_dose import EUD
+from dosegrad.objectives.extremes import SoftMaximum, SoftMinimum
+from dosegrad.objectives.homogeneity import Homogeneity
 from dosegrad.objectives.mean import MeanDose, SquaredMeanDeviation
+from dosegrad.objectives.mean_tail import LowerMeanTail, UpperMeanTail
 from dosegrad.objectives.protocols import Objective
 from dosegrad.objectives.squared import SquaredDeviation, SquaredOverdose, SquaredUnderdose
+from dosegrad.objectives.tumour_control import TCP
+from dosegrad.objectives.voxel_limits import DoseFallOff
 from dosegrad.patient.records import ObjectiveRecord
 
 __all__ = ["KINDS", "from_record", "to_record"]
@@ -30,6 +36,15 @@ KINDS: Final[Mapping[str, type[Any]]] = MappingProxyType(
             MaxDVH,
             MinDVH,
             EUD,
+            SoftMaximum,
+            SoftMinimum,
+            UpperMeanTail,
+            LowerMeanTail,
+            Homogeneity,
+            TCP,
+            LymanNTCP,
+            LogisticNTCP,
+            DoseFallOff,
         )
     }
 )

@@ -17,6 +17,7 @@ from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import in_kernel_types, multiply
 from dosegrad.influence.scenario_doses import scenario_doses
 from dosegrad.influence.sources import QuantitySource
+from dosegrad.objectives.protocols import ColumnWish
 from dosegrad.objectives.smoothness import SpotSmoothness
 from dosegrad.optimisation.problem import DoseProblem, PlanProblem, Term, typical_steps
 from dosegrad.optimisation.quantities import in_dose, plan_quantities
@@ -56,6 +57,7 @@ def optimise(
     tolerance: float | None = None,
     stop_below: float | None = None,
     smoothness: SpotSmoothness | None = None,
+    penalties: Sequence[ColumnWish] = (),
     robust: RobustChoice = None,
 ) -> Plan:
     """The plan whose weights, none negative, make the weighted sum of objectives least.
@@ -86,6 +88,8 @@ def optimise(
         Value of the objective that is good enough.
     smoothness
         A wish that neighbouring spots have similar weights.
+    penalties
+        Further wishes about the weights, such as ``SpotSparsity`` and ``LayerSparsity``.
     robust
         How objectives see the scenarios of the influence: ``"expected"``, ``"minimax"``,
         ``"objective-wise"``, ``"voxel-wise"``, ``"cvar"``, or settings of these; or a mapping of
@@ -107,7 +111,8 @@ def optimise(
     """
     _check_fractions(fractions)
     chosen = _resolve_solver(solver, max_iterations, tolerance)
-    penalties = (smoothness.between(influence.beams),) if smoothness is not None else ()
+    asked = (*penalties, *((smoothness,) if smoothness is not None else ()))
+    on_weights = tuple(wish.between(influence.beams) for wish in asked)
     _check_matrix(influence)
     matrix = in_kernel_types(influence.matrix)
     wishes, marks = split_wishes(objectives)
@@ -116,7 +121,7 @@ def optimise(
     is_robust = any(way is not None for way in ways)
     if is_robust:
         terms = in_dose(influence, terms)
-    problem = PlanProblem(matrix, terms, penalties, _source(influence, terms, int(fractions)))
+    problem = PlanProblem(matrix, terms, on_weights, _source(influence, terms, int(fractions)))
     start = _start(influence, problem, initial)
     course: _Course | RobustCourse
     if is_robust:

@@ -16,6 +16,7 @@ from dosegrad.objectives.protocols import (
     MeanObjective,
     Objective,
     OneSidedObjective,
+    VoxelwiseObjective,
     WeightPenalty,
 )
 
@@ -49,6 +50,13 @@ class Term:
     objective: Objective
     rows: IntArray
     quantity: str = "dose"
+
+    def at(self, rows: IntArray, kept: BoolArray) -> Term:
+        """The same at ``rows`` (n_kept,) of another numbering, for those that are ``kept`` (n,)."""
+        objective = self.objective
+        if isinstance(objective, VoxelwiseObjective) and not kept.all():
+            objective = objective.keeping(kept)
+        return replace(self, objective=objective, rows=rows)
 
     @property
     def depends_on_mean(self) -> bool:
@@ -101,9 +109,7 @@ class DoseProblem:
         return replace(
             self,
             dose_map=_rows_of(self.dose_map).keeping(kept),
-            terms=tuple(
-                replace(t, rows=place[t.rows[i]]) for t, i in zip(self.terms, inside, strict=True)
-            ),
+            terms=tuple(t.at(place[t.rows[i]], i) for t, i in zip(self.terms, inside, strict=True)),
             shares=tuple(s[i] for s, i in zip(self.shares, inside, strict=True)),
         )
 
@@ -212,9 +218,8 @@ class PlanProblem:
         kept, shares = [], []
         for term in self.row_terms:
             inside = place[self.places(term)]
-            inside = inside[inside >= 0]
-            kept.append(replace(term, rows=inside))
-            shares.append(np.full(inside.size, 1.0 / term.rows.size))
+            kept.append(term.at(inside[inside >= 0], inside >= 0))
+            shares.append(np.full(kept[-1].rows.size, 1.0 / term.rows.size))
         means = [t for t in self.terms if self._needs_mean_only(t)]
         return DoseProblem(
             self.values_from.following(rows),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -76,7 +76,7 @@ def sample_terms(patient: Patient, beams: Beams, grid: Grid, wishes: Wishes) -> 
     place = np.cumsum(kept) - 1
     shares = tuple(_shares(part, near[term.rows]) for term, part in zip(terms, chosen, strict=True))
     moved = tuple(
-        replace(term, rows=place[term.rows[part]]) for term, part in zip(terms, chosen, strict=True)
+        term.at(place[term.rows[part]], part) for term, part in zip(terms, chosen, strict=True)
     )
     return SampledTerms(voxels[kept], moved, shares)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Final, TypeAlias
 
@@ -13,7 +14,7 @@ from dosegrad.arrays import IntArray, Mask
 from dosegrad.errors import PlanError
 from dosegrad.influence.matrix import Influence
 from dosegrad.objectives.dose_volume_penalty import MinDVH
-from dosegrad.objectives.protocols import Objective
+from dosegrad.objectives.protocols import Objective, PlacedObjective
 from dosegrad.objectives.records import from_record
 from dosegrad.objectives.squared import SquaredDeviation, SquaredUnderdose
 from dosegrad.objectives.structure_objective import QuantityObjective, StructureObjective
@@ -55,7 +56,9 @@ def make_terms(influence: Influence, wishes: Wishes) -> tuple[Term, ...]:
     masks = resolve_overlaps(influence.patient.structures, influence.grid)
     rows = {name: _rows(influence, name, masks) for name in dict(wanted)}
     usual = "dose" if influence.rbe is None else "rbe_dose"
-    terms = tuple(_term(name, objective, rows[name], usual) for name, objective in wanted)
+    terms = tuple(
+        _placed(influence, _term(name, objective, rows[name], usual)) for name, objective in wanted
+    )
     for first, second in combinations(terms, 2):
         _check_prescriptions(first, second)
     return terms
@@ -81,6 +84,14 @@ def _term(name: str, objective: Objective, rows: IntArray, quantity: str) -> Ter
     if isinstance(objective, QuantityObjective):
         return Term(name, objective.objective, rows, objective.quantity)
     return Term(name, objective, rows, quantity)
+
+
+def _placed(influence: Influence, term: Term) -> Term:
+    """The same with limits of single voxels put where the voxels are."""
+    if not isinstance(term.objective, PlacedObjective):
+        return term
+    voxels = influence.voxels[term.rows]
+    return replace(term, objective=term.objective.placed(influence.patient, influence.grid, voxels))
 
 
 def as_pairs(wishes: Wishes) -> Iterator[tuple[str, Objective]]:

@@ -109,7 +109,8 @@ def test_side_is_a_name():
 
 def test_records_there_and_back():
     for cls in KINDS.values():
-        settings = {"dose": 50.0, "volume": 0.3, "a": 8.0}
+        settings = {"dose": 50.0, "volume": 0.3, "a": 8.0, "td50": 40.0, "m": 0.2, "n": 0.5}
+        settings |= {"gamma50": 2.0, "target": "PTV", "start": 50.0, "end": 20.0, "distance": 30.0}
         names = cls.__dataclass_fields__
         record = ObjectiveRecord(cls.kind, 3.0, {k: v for k, v in settings.items() if k in names})
         objective = obj.from_record(record)
