@@ -25,10 +25,10 @@ __all__ = ["PARALLEL", "deliver", "machine_for", "spot_weights"]
 PARALLEL: Final = 1e6
 
 
-def machine_for(plan: IonPlan, machine: ParticleMachine | str | Path) -> ParticleMachine:
+def machine_for(plan: IonPlan, machine: Machine | str | Path) -> ParticleMachine:
     """The machine itself, or that of a name or file; beam models get the energies of the plan."""
-    if isinstance(machine, ParticleMachine):
-        return machine
+    if not isinstance(machine, (str, Path)):
+        return _for_particles(machine)
     if Path(machine).suffix.lower() == ".csv":
         energies = {layer.energy for field in plan.fields for layer in field.layers}
         return _for_particles(load_machine(Path(machine), energies=tuple(sorted(energies))))

@@ -18,9 +18,10 @@ from dosegrad.io.dicom.folder import Folder, sort_folder
 from dosegrad.io.dicom.ion_delivery import deliver, machine_for
 from dosegrad.io.dicom.ion_plans import IonPlan, read_ion_plan
 from dosegrad.io.dicom.matching import check_inside, check_references, contradicts
+from dosegrad.io.dicom.photon_delivery import deliver_photons, photon_machine_for
 from dosegrad.io.dicom.photon_plans import PhotonPlan, read_photon_plan
 from dosegrad.io.dicom.structures import StructureSet, read_structures
-from dosegrad.machine.particle import ParticleMachine
+from dosegrad.machine.kinds import Machine
 from dosegrad.patient.calibration import Calibration, CalibrationLike
 from dosegrad.patient.contours import ContourShape, Direction
 from dosegrad.patient.patient import Patient
@@ -40,9 +41,9 @@ class Study:
         CT and structures, None where there is no CT. Its name stays empty: nothing that
         identifies a person is kept.
     plan
-        A plan whose dose can be computed, for ions read with a machine. Without one it is the plan
-        in the meterset of its file (an ``IonPlan``), for photons a ``PhotonPlan``: computing a
-        dose of these raises. None where there is no plan.
+        A plan whose dose can be computed, if it was read with a machine. Without one it is the plan
+        in the meterset of its file (an ``IonPlan`` or a ``PhotonPlan``): computing a dose of these
+        raises. None where there is no plan.
     dose
         Dose of the whole course, None where there is none.
     warnings
@@ -65,7 +66,7 @@ class Study:
 def read_dicom(
     folder: str | Path,
     *,
-    machine: ParticleMachine | str | Path | None = None,
+    machine: Machine | str | Path | None = None,
     calibration: CalibrationLike = "schneider",
     series: str | None = None,
     structure_set: str | Path | None = None,
@@ -82,8 +83,8 @@ def read_dicom(
     folder
         Where the files are, subfolders included.
     machine
-        Turns the meterset of an ion plan into particles: a name, a machine, or the file of one. A
-        beam model (``.csv``) is computed for the energies of the plan.
+        Turns the meterset of a plan into particles or fluence: a name, a machine, or the file of
+        one. A beam model (``.csv``) is computed for the energies of the plan.
     calibration
         From HU to tissue.
     series
@@ -137,19 +138,24 @@ def read_dicom(
 
 def _with_machine(
     record: PlanFile | None,
-    machine: ParticleMachine | str | Path | None,
+    machine: Machine | str | Path | None,
     position: str | None,
     dose: Dose | None,
 ) -> tuple[Plan | PlanFile | None, list[str]]:
-    """The plan in particles with its dose, where there is a machine for it; else as it was read."""
-    if not isinstance(record, IonPlan):
-        useless = ["machine= has no effect: there is no ion plan"]
-        return record, useless if machine is not None else []
-    if machine is None:
-        return record, ["the ion plan was read without a machine; it keeps its meterset"]
+    """The plan with its dose as a machine delivers it, where there is one; else as it was read."""
+    if record is None or machine is None:
+        if machine is not None:
+            return None, ["machine= has no effect: there is no plan"]
+        if record is None:
+            return None, []
+        kind = "ion" if isinstance(record, IonPlan) else "photon"
+        return record, [f"the {kind} plan was read without a machine; it keeps its meterset"]
     stated = {f.position for f in record.fields if f.position}
     where = position or (stated.pop() if len(stated) == 1 else "HFS")
-    made, notes = deliver(record, machine_for(record, machine), position=where)
+    if isinstance(record, IonPlan):
+        made, notes = deliver(record, machine_for(record, machine), position=where)
+    else:
+        made, notes = deliver_photons(record, photon_machine_for(machine), position=where)
     if dose is not None and dose.quantity == "dose":
         made = replace(made, dose=dose)
     return made, notes

@@ -13,7 +13,6 @@ from dosegrad.dose import Dose
 from dosegrad.errors import OutputError
 from dosegrad.io.dicom.doses import RT_DOSE
 from dosegrad.io.dicom.identifiers import make_uid
-from dosegrad.io.dicom.ion_plans import RT_ION_PLAN
 from dosegrad.io.dicom.writing.data_sets import (
     Identity,
     decimal,
@@ -23,6 +22,7 @@ from dosegrad.io.dicom.writing.data_sets import (
     save,
     sequence,
 )
+from dosegrad.io.dicom.writing.plan_headers import WrittenPlan
 
 __all__ = ["write_dose"]
 
@@ -33,7 +33,7 @@ _NOISE: Final = 1e-6
 
 
 def write_dose(
-    dose: Dose, path: Path, identity: Identity, *, plan: str, beam: int | None = None
+    dose: Dose, path: Path, identity: Identity, *, plan: WrittenPlan, beam: int | None = None
 ) -> str:
     """Write a dose of the whole course with 32 bits; returns its SOPInstanceUID.
 
@@ -46,7 +46,7 @@ def write_dose(
     identity
         Of the study.
     plan
-        SOPInstanceUID of the ion plan that the dose is of.
+        The written plan that the dose is of.
     beam
         Number of the beam; None for all.
 
@@ -63,7 +63,7 @@ def write_dose(
     stored, scaling = _stored(dose)
     digest = hashlib.sha256(stored.tobytes() + scaling.encode() + repr(dose.grid).encode())
     digest.update(repr((dose.grid.origin, dose.grid.direction, dose.quantity)).encode())
-    instance = make_uid("dose", identity.study, plan, str(beam), digest.hexdigest())
+    instance = make_uid("dose", identity.study, plan.instance, str(beam), digest.hexdigest())
     data = new_data_set(identity, RT_DOSE, instance, "RTDOSE", "dose")
     data.InstanceNumber = 1 if beam is None else beam + 1
     data.FrameOfReferenceUID = identity.frame_of_reference
@@ -117,11 +117,11 @@ def _add_pixels(data: Any, stored: np.ndarray) -> None:
     data["PixelData"].VR = "OW"
 
 
-def _reference(plan: str, beam: int | None) -> Any:
+def _reference(plan: WrittenPlan, beam: int | None) -> Any:
     """The item that names the plan, and the beam of its fraction group."""
     from pydicom.dataset import Dataset
 
-    item = reference(RT_ION_PLAN, plan)
+    item = reference(plan.sop_class, plan.instance)
     if beam is not None:
         number, group = Dataset(), Dataset()
         number.ReferencedBeamNumber = beam

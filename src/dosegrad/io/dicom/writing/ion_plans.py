@@ -13,24 +13,21 @@ import numpy as np
 from dosegrad.arrays import Array
 from dosegrad.beams.beam import Beam
 from dosegrad.errors import OutputError
-from dosegrad.io.dicom.folder import STRUCTURE_SET
 from dosegrad.io.dicom.identifiers import make_uid
 from dosegrad.io.dicom.ion_delivery import PARALLEL
 from dosegrad.io.dicom.ion_plans import RT_ION_PLAN
-from dosegrad.io.dicom.writing.data_sets import (
-    Identity,
-    decimal,
-    decimals,
-    new_data_set,
-    reference,
-    save,
-    sequence,
+from dosegrad.io.dicom.writing.data_sets import Identity, decimal, decimals, sequence
+from dosegrad.io.dicom.writing.plan_headers import (
+    WrittenPlan,
+    fraction_group,
+    plan_data_set,
+    save_plan_file,
 )
 from dosegrad.machine.particle import ParticleMachine
 from dosegrad.plan import Plan
 from dosegrad.units import FWHM_PER_SIGMA, PARTICLES_PER_WEIGHT
 
-__all__ = ["WrittenPlan", "write_ion_plan"]
+__all__ = ["write_ion_plan"]
 
 #: RadiationType, then mass number, atomic number and charge state of ions.
 _RADIATION: Final[dict[str, tuple[int, int, int] | None]] = {
@@ -39,14 +36,6 @@ _RADIATION: Final[dict[str, tuple[int, int, int] | None]] = {
     "carbon": (12, 6, 6),
 }
 _SOURCE_OF_PARALLEL: Final = 10 * PARALLEL  # mm
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenPlan:
-    """SOPInstanceUID of a written plan, and the number of each of its beams."""
-
-    instance: str
-    numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,31 +74,19 @@ def write_ion_plan(plan: Plan, structure_set: str, folder: Path, identity: Ident
                 f"the beam at gantry {beam.gantry:g}° has no spot with a weight; leave it out."
             )
     instance = make_uid("plan", identity.study, structure_set, _digest(plan, layers))
-    data = new_data_set(identity, RT_ION_PLAN, instance, "RTPLAN", "plan")
-    data.InstanceNumber = 1
-    data.FrameOfReferenceUID = identity.frame_of_reference
-    data.PositionReferenceIndicator = ""
-    data.RTPlanLabel = "dosegrad"
-    data.RTPlanDate = data.RTPlanTime = ""
-    data.PlanIntent = "RESEARCH"
-    data.RTPlanGeometry = "PATIENT" if structure_set else "TREATMENT_DEVICE"
+    data = plan_data_set(plan, identity, RT_ION_PLAN, instance, structure_set)
     totals = [sum(float(layer.meterset.sum()) for layer in spots) for spots in layers]
-    data.FractionGroupSequence = sequence([_fraction_group(plan.fractions, totals)])
+    data.FractionGroupSequence = sequence([fraction_group(plan.fractions, totals)])
     positions = list(dict.fromkeys(beam.position for beam in plan.beams))
-    data.PatientSetupSequence = sequence(
-        _setup(number, position) for number, position in enumerate(positions, start=1)
-    )
+    positions = list(dict.fromkeys(beam.position for beam in plan.beams))
     data.IonBeamSequence = sequence(
         _beam(number, beam, spots, total, machine, positions.index(beam.position) + 1)
         for number, (beam, spots, total) in enumerate(
             zip(plan.beams, layers, totals, strict=True), start=1
         )
     )
-    if structure_set:
-        data.ReferencedStructureSetSequence = sequence([reference(STRUCTURE_SET, structure_set)])
-    data.ApprovalStatus = "UNAPPROVED"
-    save(data, folder / "RP.dcm")
-    return WrittenPlan(instance, tuple(range(1, len(layers) + 1)))
+    save_plan_file(data, structure_set, folder)
+    return WrittenPlan(instance, tuple(range(1, len(layers) + 1)), RT_ION_PLAN)
 
 
 def _layers(plan: Plan, beam: int) -> tuple[_Layer, ...]:
@@ -152,34 +129,6 @@ def _digest(plan: Plan, layers: list[tuple[_Layer, ...]]) -> str:
             for values in (layer.x, layer.y, layer.meterset):
                 digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
-
-
-def _fraction_group(fractions: int, totals: list[float]) -> Any:
-    """The only fraction group; ``totals`` are MU of one fraction by beam."""
-    from pydicom.dataset import Dataset
-
-    beams = []
-    for number, total in enumerate(totals, start=1):
-        beam = Dataset()
-        beam.BeamMeterset = decimal(total)
-        beam.ReferencedBeamNumber = number
-        beams.append(beam)
-    group = Dataset()
-    group.FractionGroupNumber = 1
-    group.NumberOfFractionsPlanned = fractions
-    group.NumberOfBeams = len(beams)
-    group.NumberOfBrachyApplicationSetups = 0
-    group.ReferencedBeamSequence = sequence(beams)
-    return group
-
-
-def _setup(number: int, position: str) -> Any:
-    from pydicom.dataset import Dataset
-
-    setup = Dataset()
-    setup.PatientSetupNumber = number
-    setup.PatientPosition = position
-    return setup
 
 
 def _beam(

@@ -1,4 +1,4 @@
-"""A whole study written into a folder: CT, structures, ion plan, doses."""
+"""A whole study written into a folder: CT, structures, plan, doses."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dosegrad.io.dicom.writing.doses import write_dose
 from dosegrad.io.dicom.writing.folders import replacing_folder
 from dosegrad.io.dicom.writing.images import ct_digest, write_ct
 from dosegrad.io.dicom.writing.ion_plans import write_ion_plan
+from dosegrad.io.dicom.writing.photon_plans import write_photon_plan
 from dosegrad.io.dicom.writing.structure_sets import write_structures
 from dosegrad.patient.patient import Patient
 from dosegrad.plan import Plan
@@ -38,7 +39,8 @@ def write_dicom(
     under its pseudonym, ``patient.name``.
 
     Spots with a weight of 0 are left out. MU are those of the machine's monitor; generic machines
-    define 1 MU as 10^6 particles. The file holds MU of one fraction, doses are of the whole course.
+    define 1 MU as 10^6 particles. A photon plan is written as the segments that deliver it, two
+    control points each. Files hold MU of one fraction, doses are of the whole course.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def write_dicom(
         CT and structures. Contours stay contours, masks are outlined along the faces of their
         voxels. Priorities, objectives and the calibration have no place in DICOM.
     plan
-        Spots of protons or ions.
+        Spots of protons or ions, or photon apertures.
     dose
         Dose of the whole course; by default that of the plan, if it has one.
     beam_doses
@@ -88,12 +90,14 @@ def write_dicom(
             structure_set = write_structures(patient, images, place, identity)
         if plan is None:
             return
-        written = write_ion_plan(plan, structure_set, place, identity)
+        is_photon = plan.beams.machine.modality == "photons"
+        write_plan = write_photon_plan if is_photon else write_ion_plan
+        written = write_plan(plan, structure_set, place, identity)
         if dose is not None:
-            write_dose(dose, place / "RD.dcm", identity, plan=written.instance)
+            write_dose(dose, place / "RD.dcm", identity, plan=written)
         for number, each in sorted(doses.items()):
             path = place / f"RD_beam_{number}.dcm"
-            write_dose(each, path, identity, plan=written.instance, beam=number)
+            write_dose(each, path, identity, plan=written, beam=number)
 
 
 def _check(plan: Plan, patient: Patient, doses: Mapping[int, Dose]) -> None:
