@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
@@ -24,6 +25,11 @@ from dosegrad.optimisation.quantities import in_dose, plan_quantities
 from dosegrad.optimisation.robust import Robust
 from dosegrad.optimisation.robust_course import RobustCourse
 from dosegrad.optimisation.robust_wishes import RobustChoice, robust_ways, split_wishes
+from dosegrad.optimisation.single_field import (
+    SFUD,
+    FieldCourse,
+    resolve_mode,
+)
 from dosegrad.optimisation.solvers.protocols import Solution, Solver
 from dosegrad.optimisation.wishes import Wishes, make_terms, prescribing
 from dosegrad.plan import Plan
@@ -59,6 +65,7 @@ def optimise(
     smoothness: SpotSmoothness | None = None,
     penalties: Sequence[ColumnWish] = (),
     robust: RobustChoice = None,
+    mode: str | SFUD = "together",
 ) -> Plan:
     """The plan whose weights, none negative, make the weighted sum of objectives least.
 
@@ -94,6 +101,9 @@ def optimise(
         How objectives see the scenarios of the influence: ``"expected"``, ``"minimax"``,
         ``"objective-wise"``, ``"voxel-wise"``, ``"cvar"``, or settings of these; or a mapping of
         structures to such. An objective may also say so itself, by ``.robust()``.
+    mode
+        ``"together"``: all fields at once. ``"sfud"``, or ``SFUD(shares=(2, 1))``: single-field
+        uniform dose, every field by itself; see :mod:`dosegrad.optimisation.single_field`.
 
     Returns
     -------
@@ -110,6 +120,7 @@ def optimise(
         If a structure, solver or kind of objective is unknown.
     """
     _check_fractions(fractions)
+    fields = resolve_mode(mode)
     chosen = _resolve_solver(solver, max_iterations, tolerance)
     asked = (*penalties, *((smoothness,) if smoothness is not None else ()))
     on_weights = tuple(wish.between(influence.beams) for wish in asked)
@@ -123,8 +134,18 @@ def optimise(
         terms = in_dose(influence, terms)
     problem = PlanProblem(matrix, terms, on_weights, _source(influence, terms, int(fractions)))
     start = _start(influence, problem, initial)
-    course: _Course | RobustCourse
-    if is_robust:
+    course: _Course | RobustCourse | FieldCourse
+    if fields is not None:
+        options: dict[str, Any] = {
+            "stop_below": stop_below,
+            "smoothness": smoothness,
+            "penalties": penalties,
+        }
+        alone = partial(
+            optimise, objectives=objectives, fractions=fractions, solver=chosen, **options
+        )
+        course = FieldCourse(influence, problem, fields, alone, keeps_start=initial is not None)
+    elif is_robust:
         course = RobustCourse.of(
             *(influence, problem, ways, chosen, stop_below), warms_up=initial is None
         )
@@ -141,7 +162,10 @@ def optimise(
         history=(*course.history, value),
         fractions=int(fractions),
         message=solution.message,
-        provenance=_provenance(influence, problem, ways, chosen, solution),
+        provenance={
+            **_provenance(influence, problem, ways, chosen, solution),
+            **({} if fields is None else {"mode": repr(fields)}),
+        },
         scenario_doses=scenario_doses(influence, solution.variables) if is_robust else (),
         quantities=plan_quantities(influence, solution.variables, int(fractions)),
     )

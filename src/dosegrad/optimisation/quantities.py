@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dosegrad.arrays import Array
+from dosegrad.arrays import Array, BoolArray
 from dosegrad.dose import Dose
 from dosegrad.errors import CapabilityError
 from dosegrad.influence.matrix import Influence
@@ -61,6 +61,12 @@ class ScaledObjective:
         if isinstance(self.objective, OneSidedObjective):
             return self.objective.idle_below / self.factor
         return -np.inf
+
+    def keeping(self, kept: BoolArray) -> ScaledObjective:
+        """The same on the voxels that are ``kept`` (n,), where voxels have limits of their own."""
+        if not hasattr(self.objective, "keeping"):
+            return self
+        return replace(self, objective=self.objective.keeping(kept))
 
     def value_and_gradient(self, dose: Array, share: Array) -> tuple[float, Array]:
         """Value, and its derivative (n,), for ``dose`` (n,), Gy, and volume ``share`` (n,)."""
