@@ -7,7 +7,7 @@ and arguments must be such that :mod:`pickle` can send them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -53,6 +53,13 @@ class Executor(Protocol):
         """Results ``function(item, *shared)``, in the order of ``items``.
 
         Each is a task of its own; ``shared`` is sent once. Progress is reported as ``stage``.
+        """
+        ...
+
+    def each(self, function: Callable[..., Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """Number and result ``function(item)`` of every item, as they come.
+
+        ``items`` are taken only a few at a time. An error of a task is given as its result.
         """
         ...
 
@@ -107,6 +114,14 @@ class Serial:
                 report(stage, number / len(items))
             found.append(function(item, *shared))
         return found
+
+    def each(self, function: Callable[..., Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """Number and result ``function(item)`` of every item, or the error that it raised."""
+        for number, item in enumerate(items):
+            try:
+                yield number, function(item)
+            except Exception as error:
+                yield number, error
 
     def hold(self, function: Callable[..., Any], items: Sequence[Any], *shared: Any) -> Shards:
         """Shards ``function(item, *shared)`` in this process."""

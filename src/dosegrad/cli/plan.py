@@ -13,13 +13,13 @@ import typer
 from dosegrad.cli.console import ExitCode, Json, Quiet, say, say_json, step, working
 from dosegrad.cli.output import output_folder
 from dosegrad.cli.plan_file import read_plan_file
-from dosegrad.cli.planning import Planned, carry_out, choose_patient
+from dosegrad.cli.planning import Planned, carry_out, choose_machine, choose_patient
 from dosegrad.cli.results import as_text, dose_statistics, plan_summary, report_content
 
 if TYPE_CHECKING:
     from dosegrad.dose import Dose
 
-__all__ = ["plan"]
+__all__ = ["plan", "write_results"]
 
 
 def plan(
@@ -38,10 +38,11 @@ def plan(
     with output_folder(out) as folder, working(silent=quiet or as_json) as bars:
         with step(bars, "reading the patient"):
             subject = choose_patient(request, plan_file.parent, patient)
-        planned = carry_out(request, plan_file.parent, subject, bars)
+        machine = choose_machine(request, plan_file.parent)
+        planned = carry_out(request, machine, subject, bars)
         with step(bars, "writing results"):
             shutil.copyfile(plan_file, folder / "plan.toml")
-            _write(planned, folder)
+            write_results(planned, folder)
     summary = plan_summary(planned)
     if as_json:
         seconds = round(time.monotonic() - start, 2)
@@ -53,8 +54,8 @@ def plan(
     return ExitCode.DONE if planned.report.all_met else ExitCode.GOALS_NOT_MET
 
 
-def _write(planned: Planned, folder: Path) -> None:
-    """All results into ``folder``."""
+def write_results(planned: Planned, folder: Path) -> None:
+    """All results into ``folder``: plan, dose, report and pictures."""
     from dosegrad import plot
 
     planned.plan.save(folder / "plan.npz")

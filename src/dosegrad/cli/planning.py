@@ -16,10 +16,11 @@ from dosegrad.errors import FileFormatError, PlanError
 if TYPE_CHECKING:
     from dosegrad.dose import Dose
     from dosegrad.evaluation.report import Report
+    from dosegrad.machine.kinds import Machine
     from dosegrad.patient.patient import Patient
     from dosegrad.plan import Plan
 
-__all__ = ["Planned", "carry_out", "choose_patient"]
+__all__ = ["Planned", "carry_out", "choose_machine", "choose_patient"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,12 +59,19 @@ def choose_patient(plan_file: PlanFile, folder: Path, instead: str | None) -> Pa
     return read_patient(path)
 
 
-def carry_out(plan_file: PlanFile, folder: Path, patient: Patient, bars: Progress) -> Planned:
-    """The plan that ``plan_file`` in ``folder`` describes; every name is checked first."""
+def choose_machine(plan_file: PlanFile, folder: Path) -> Machine:
+    """The machine that ``plan_file`` in ``folder`` names; a path is relative to the plan file."""
+    from dosegrad.machine.library import load_machine
+
+    beside = folder / plan_file.beams.machine
+    return load_machine(str(beside) if beside.is_file() else plan_file.beams.machine)
+
+
+def carry_out(plan_file: PlanFile, machine: Machine, patient: Patient, bars: Progress) -> Planned:
+    """The plan that ``plan_file`` describes; every name is checked first."""
     from dosegrad.beams.steering import steer
     from dosegrad.evaluation.clinical_goals import Goal, evaluate
     from dosegrad.influence.build import compute_influence, resolve_engine
-    from dosegrad.machine.library import load_machine
     from dosegrad.optimisation.optimise import optimise
 
     goals = [Goal.parse(sentence) for sentence in plan_file.check.goals]
@@ -75,8 +83,6 @@ def carry_out(plan_file: PlanFile, folder: Path, patient: Patient, bars: Progres
             "there are no objectives, neither in the plan file nor with the patient. "
             "Add an [[objective]] table for the target."
         )
-    beside = folder / plan_file.beams.machine  # a path is relative to the plan file
-    machine = load_machine(str(beside) if beside.is_file() else plan_file.beams.machine)
     wanted = plan_file.dose
     engine = replace(resolve_engine(wanted.engine), outside_body=wanted.outside_body)
     with step(bars, "steering beams"):

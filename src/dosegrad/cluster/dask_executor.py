@@ -12,10 +12,11 @@ themselves, and Numba's plainest threads may not be started twice at once.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -33,6 +34,8 @@ __all__ = ["DaskExecutor", "DaskShards", "connect"]
 _PATIENCE: Final = 20
 #: Seconds after which it is asked again where shards are.
 _LOOK_EVERY: Final = 5.0
+#: Tasks for each worker that are sent out before the first of them has ended.
+_AHEAD: Final = 2
 _ONE_AT_A_TIME: Final = threading.Lock()
 
 
@@ -85,6 +88,26 @@ class DaskExecutor:
                 report(stage, number / len(futures))
         found: list[Any] = _gathered(self.client, futures)
         return found
+
+    def each(self, function: Callable[..., Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """Number and result ``function(item)`` of every item, as they come, or its error."""
+        waiting = enumerate(items)
+        numbers: dict[Any, int] = {}
+        running = _ended(self.client, [])
+
+        def start() -> None:
+            for number, item in itertools.islice(waiting, 1):
+                with _large_tasks():
+                    future = self.client.submit(_make, function, _pack(item), (), pure=False)
+                numbers[future.key] = number
+                running.add(future)
+
+        for _ in range(_AHEAD * max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))):
+            start()
+        for future in running:
+            error = future.exception()
+            yield numbers[future.key], future.result() if error is None else error
+            start()
 
     def hold(self, function: Callable[..., Any], items: Sequence[Any], *shared: Any) -> Shards:
         """Shards ``function(item, *shared)`` in the workers' memory; does not wait for them."""
