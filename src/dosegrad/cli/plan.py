@@ -59,7 +59,10 @@ def write_results(planned: Planned, folder: Path) -> None:
     from dosegrad import plot
 
     planned.plan.save(folder / "plan.npz")
-    _write_dose(planned.dose, folder / "dose.nrrd")
+    plan = planned.plan
+    _write_dose(planned.dose if plan.dose is None else plan.dose, folder / "dose.nrrd")
+    for name, quantity in plan.quantities.items():
+        _write_dose(quantity, folder / f"{name}.nrrd")
     (folder / "report.txt").write_text(as_text(planned) + "\n", encoding="utf-8")
     content = {
         **plan_summary(planned),
@@ -70,10 +73,12 @@ def write_results(planned: Planned, folder: Path) -> None:
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     plot.overview(planned.patient, planned.plan).savefig(folder / "overview.png")
     plot.dvh(planned.dose, planned.patient).savefig(folder / "dvh.png")
+    if plan.quantities:
+        plot.biology(planned.patient, plan).savefig(folder / "biology.png")
 
 
 def _write_dose(dose: Dose, path: Path) -> None:
-    """The dose as an image that 3D Slicer and ITK open, Gy, patient LPS."""
+    """A dose as an image that 3D Slicer and ITK open, in its unit, patient LPS."""
     import SimpleITK
 
     image = SimpleITK.GetImageFromArray(dose.array.astype("float32"))

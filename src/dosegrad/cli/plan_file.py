@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from dosegrad.cli.biology import BiologyPart
 from dosegrad.cli.toml_values import (
     at,
     choices,
@@ -69,6 +70,7 @@ class BeamsPart:
     isocentre: tuple[float, float, float] | None = field(
         default=None, metadata=at(triple, "[0.0, 10.0, -5.0]")
     )
+    bixel: float | None = field(default=None, metadata=at(number, "5.0"))
     spot_spacing: float | None = field(default=None, metadata=at(number, "5.0"))
     lattice: str | None = field(
         default=None, metadata=at(choices("square", "hexagonal"), '"hexagonal"')
@@ -96,9 +98,12 @@ class BeamsPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DosePart:
-    """``[dose]``: engine, spacing (z, y, x), mm, of its grid, and what lies outside the body."""
+    """``[dose]``: engine, spacing (z, y, x), mm, of its grid, and what lies outside the body.
 
-    engine: str = field(default="pencil-beam", metadata=at(text, '"pencil-beam"'))
+    Without an engine it is the usual one for the machine's kind.
+    """
+
+    engine: str | None = field(default=None, metadata=at(text, '"pencil-beam"'))
     spacing: tuple[float, float, float] | None = field(
         default=None, metadata=at(triple, "[3.0, 3.0, 3.0]")
     )
@@ -107,10 +112,11 @@ class DosePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimisationPart:
-    """``[optimisation]``: number of fractions, and when to stop."""
+    """``[optimisation]``: number of fractions, when to stop, and how fields share the dose."""
 
     fractions: int = field(default=1, metadata=at(whole, "30"))
     max_iterations: int | None = field(default=None, metadata=at(whole, "500"))
+    mode: str = field(default="together", metadata=at(choices("together", "sfud"), '"sfud"'))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +133,7 @@ class PlanFile:
     patient: PatientPart
     beams: BeamsPart
     dose: DosePart
+    biology: BiologyPart
     optimisation: OptimisationPart
     objectives: tuple[StructureObjective, ...]
     check: CheckPart
@@ -136,6 +143,7 @@ _TABLES: Final[Mapping[str, type]] = {
     "patient": PatientPart,
     "beams": BeamsPart,
     "dose": DosePart,
+    "biology": BiologyPart,
     "optimisation": OptimisationPart,
     "check": CheckPart,
 }
@@ -208,6 +216,10 @@ def _part(name: str, cls: type[T], table: object) -> T:
     return cls(**values)
 
 
+#: Settings of objectives that are texts, with an example.
+_TEXTS: Final[Mapping[str, str]] = {"side": '"above"', "quantity": '"let"'}
+
+
 def _objectives(tables: object) -> tuple[StructureObjective, ...]:
     if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise PlanError("objectives are a list of tables; write [[objective]] above each one.")
@@ -216,7 +228,7 @@ def _objectives(tables: object) -> tuple[StructureObjective, ...]:
 
 def _objective(table: dict[str, Any], where: str) -> StructureObjective:
     from dosegrad.objectives.records import from_record
-    from dosegrad.objectives.structure_objective import StructureObjective
+    from dosegrad.objectives.structure_objective import QuantityObjective, StructureObjective
     from dosegrad.patient.records import ObjectiveRecord
 
     for key, example in (("structure", '"PTV"'), ("kind", '"squared-deviation"')):
@@ -226,14 +238,17 @@ def _objective(table: dict[str, Any], where: str) -> StructureObjective:
     kind = text(table["kind"], f"{where} kind", '"squared-deviation"')
     rest = {key: value for key, value in table.items() if key not in ("structure", "kind")}
     values: dict[str, Any] = {
-        key: text(value, f"{where} side", '"above"')
-        if key == "side"
+        key: text(value, f"{where} {key}", _TEXTS[key])
+        if key in _TEXTS
         else number(value, f"{where} {key}", "50.0")
         for key, value in rest.items()
     }
     weight = values.pop("weight", 1.0)
+    quantity = values.pop("quantity", None)
     try:
         objective = from_record(ObjectiveRecord(kind, weight, values))
+        if quantity is not None:
+            objective = QuantityObjective(objective, quantity)
     except DosegradError as error:
         raise type(error)(f"{where}: {error}") from None
     return StructureObjective(structure, objective)

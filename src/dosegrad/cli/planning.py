@@ -12,6 +12,7 @@ from dosegrad.cli.console import step
 from dosegrad.cli.patients import built_in, find_patient
 from dosegrad.cli.plan_file import PlanFile
 from dosegrad.errors import FileFormatError, PlanError
+from dosegrad.registry import DEFAULT_ENGINES
 
 if TYPE_CHECKING:
     from dosegrad.dose import Dose
@@ -25,7 +26,10 @@ __all__ = ["Planned", "carry_out", "choose_machine", "choose_patient"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
-    """A plan with the patient it is for, and how it meets its goals."""
+    """A plan with the patient it is for, and how it meets its goals.
+
+    ``dose`` is what goals are about: RBE-weighted dose if the file names a model of the RBE.
+    """
 
     patient: Patient
     plan: Plan
@@ -84,12 +88,21 @@ def carry_out(plan_file: PlanFile, machine: Machine, patient: Patient, bars: Pro
             "Add an [[objective]] table for the target."
         )
     wanted = plan_file.dose
-    engine = replace(resolve_engine(wanted.engine), outside_body=wanted.outside_body)
+    engine = resolve_engine(wanted.engine or DEFAULT_ENGINES[machine.modality])
+    engine = replace(engine, outside_body=wanted.outside_body)
+    model = plan_file.biology.make()
     with step(bars, "steering beams"):
         options = plan_file.beams.steering_options()
         beams = steer(patient, machine, **options, outside_body=wanted.outside_body)
     with step(bars, "computing influence"):
-        influence = compute_influence(patient, beams, engine=engine, dose_spacing=wanted.spacing)
+        influence = compute_influence(
+            patient,
+            beams,
+            engine=engine,
+            dose_spacing=wanted.spacing,
+            quantities=_quantities(plan_file),
+            rbe=model,
+        )
     stopping = plan_file.optimisation
     with step(bars, "optimising"):
         plan = optimise(
@@ -97,8 +110,16 @@ def carry_out(plan_file: PlanFile, machine: Machine, patient: Patient, bars: Pro
             objectives,
             fractions=stopping.fractions,
             max_iterations=stopping.max_iterations,
+            mode=stopping.mode,
         )
     with step(bars, "evaluating"):
         dose = influence.dose(plan.weights) if plan.dose is None else plan.dose
-        report = evaluate(dose, patient, goals)
-    return Planned(patient, plan, dose, report)
+        shown = dose if plan.rbe_dose is None else plan.rbe_dose
+        report = evaluate(shown, patient, goals)
+    return Planned(patient, plan, shown, report)
+
+
+def _quantities(plan_file: PlanFile) -> tuple[str, ...]:
+    """Columns beside dose that objectives need."""
+    named = {getattr(wish.objective, "quantity", "") for wish in plan_file.objectives}
+    return ("dose", "let_dose") if named & {"let", "let_dose"} else ("dose",)

@@ -37,6 +37,7 @@ def plan_summary(planned: Planned) -> dict[str, object]:
         "couch": [beam.couch for beam in plan.beams],
         "n_spots": plan.n_spots,
         "fractions": plan.fractions,
+        "quantity": planned.dose.quantity,
         "objective": plan.objective,
         "iterations": max(len(plan.history) - 1, 0),
         "ended": plan.message,
@@ -60,10 +61,12 @@ def dose_statistics(dose: Dose, patient: Patient) -> dict[str, dict[str, float |
     }
 
 
-def statistics_as_text(statistics: Mapping[str, Mapping[str, float | None]]) -> str:
+def statistics_as_text(
+    statistics: Mapping[str, Mapping[str, float | None]], unit: str = "Gy"
+) -> str:
     """:func:`dose_statistics` as a table."""
     width = max([len("structure"), *map(len, statistics)])
-    lines = [f"{'structure':<{width}}  {'mean':>8} {'D95%':>8} {'D2%':>8} {'maximum':>8}  (Gy)"]
+    lines = [f"{'structure':<{width}}  {'mean':>8} {'D95%':>8} {'D2%':>8} {'maximum':>8}  ({unit})"]
     for name, figures in statistics.items():
         cells = (f"{'-' if v is None else format(v, '.2f'):>8}" for v in figures.values())
         lines.append(f"{name:<{width}}  {' '.join(cells)}")
@@ -74,15 +77,17 @@ def as_text(planned: Planned) -> str:
     """Plan, goals and dose statistics for people."""
     plan = planned.plan
     fields = ", ".join(f"{beam.gantry:g}°" for beam in plan.beams)
+    noun = "bixels" if plan.beams.machine.modality == "photons" else "spots"
     parts = [
-        f"{plan.n_spots} spots of {plan.beams.machine.name}, gantry {fields}; "
+        f"{plan.n_spots} {noun} of {plan.beams.machine.name}, gantry {fields}; "
         f"{plan.fractions} fraction{'s' if plan.fractions > 1 else ''}"
     ]
     if plan.objective is not None:
         parts[0] += f"; objective {plan.objective:.5g}, {plan.message}"
     if list(planned.report):
         parts.append(str(planned.report))
-    parts.append(statistics_as_text(dose_statistics(planned.dose, planned.patient)))
+    statistics = dose_statistics(planned.dose, planned.patient)
+    parts.append(statistics_as_text(statistics, planned.dose.unit))
     return "\n\n".join(parts)
 
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from dosegrad import rbe
 from dosegrad.cli.plan_file import read_plan_file
+from dosegrad.cli.results import as_text
 from dosegrad.errors import DosegradError, FileFormatError, PlanError, UnknownNameError
 from dosegrad.objectives import EUD, MaxDVH, MeanDose, SquaredDeviation
 
@@ -43,7 +45,9 @@ def test_what_a_file_states_is_read_and_the_rest_has_defaults(read):
     assert plan.patient.phantom == "c-shape"
     assert plan.beams.gantry == (45.0, 315.0)
     assert plan.beams.steering_options() == {"target": "Target", "gantry": (45.0, 315.0)}
-    assert plan.dose.engine == "pencil-beam"
+    assert plan.dose.engine is None
+    assert plan.biology.make() is None
+    assert plan.optimisation.mode == "together"
     assert plan.optimisation.fractions == 1
     assert plan.check.goals == ("Target: D95% >= 47.5 Gy",)
     (target,) = plan.objectives
@@ -157,3 +161,66 @@ def test_bytes_that_are_no_text_are_told(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FileFormatError, match="not UTF-8 text"):
         read_plan_file(path)
+
+
+def test_biology_is_read(read):
+    table = """[biology]
+model = "linear-quadratic"
+other = [0.1, 0.05]
+tissues = { Target = [0.5, 0.05] }
+"""
+    model = read(GOOD + table).biology.make()
+    assert model == rbe.LinearQuadratic(
+        {"Target": rbe.Tissue(0.5, 0.05)}, other=rbe.Tissue(0.1, 0.05)
+    )
+    assert read(GOOD + '[biology]\nmodel = "constant"').biology.make() == rbe.ConstantRBE(1.1)
+    let = GOOD.replace("dose = 50.0", 'dose = 50.0\nquantity = "let"')
+    (target,) = read(let).objectives
+    assert target.objective == SquaredDeviation(50.0, weight=100.0).of("let")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('model = "mcnamara"', "lacks 'other', the tissue of voxels in none"),
+        ("factor = 1.1", "names no model"),
+        ('model = "carabe"\nfactor = 1.1\nother = [0.1, 0.05]', "only the model .constant. takes"),
+        ('model = "constant"\nother = [0.1]', r"other is \[0.1\]; expected alpha and beta"),
+        ('model = "constnat"', "Did you mean 'constant'"),
+        ('model = "constant"\ntissues = 3', "expected a table of structures"),
+    ],
+)
+def test_wrong_biology_is_told(read, table, message):
+    with pytest.raises((PlanError, UnknownNameError), match=message):
+        read(f"{GOOD}\n[biology]\n{table}")
+
+
+def test_a_plan_file_without_an_engine_has_the_one_of_its_machine(read, water_box):
+    from rich.progress import Progress
+
+    from dosegrad import load_machine
+    from dosegrad.cli.planning import carry_out
+
+    plan = read(
+        """[beams]
+machine = "generic-6mv"
+target = "Target"
+gantry = 0
+bixel = 20.0
+
+[biology]
+model = "constant"
+factor = 1.0
+
+[[objective]]
+structure = "Target"
+kind = "squared-deviation"
+dose = 2.0
+"""
+    )
+    machine = load_machine(plan.beams.machine)
+    planned = carry_out(plan, machine, water_box, Progress(disable=True))
+    assert planned.plan.provenance["engine"] == "PhotonKernel"
+    assert planned.dose.quantity == "rbe_dose"
+    assert "bixels of generic-6mv" in as_text(planned)
+    assert "(Gy (RBE))" in as_text(planned)
