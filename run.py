@@ -199,7 +199,7 @@ def make_locks(arguments: list[str]) -> int:
     header += ["--no-header", "--no-emit-index-url", "--fork-strategy", "fewest", "--quiet"]
     itself = ["pyproject.toml", "requirements/build.in"]
     extras = ["-c", "requirements/run.txt"]
-    for extra in ("dev", "docs", "web", "dask", "zarr", "ipopt"):
+    for extra in ("dev", "docs", "web", "dask", "zarr", "deid", "ipopt"):
         extras += ["--extra", extra]
     locks = {
         "run": ["--extra", "web", *itself],

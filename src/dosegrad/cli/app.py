@@ -10,6 +10,7 @@ import typer
 from dosegrad import __version__
 from dosegrad.cli.batch import batch
 from dosegrad.cli.console import ExitCode, guarded, say, warn
+from dosegrad.cli.deidentify import deidentify
 from dosegrad.cli.demo import demo
 from dosegrad.cli.evaluate import evaluate
 from dosegrad.cli.info import info
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 machine = typer.Typer(no_args_is_help=True, help="Look at treatment machines.")
 
-for command in (demo, plan, batch, evaluate, phantom, info, mu, web, logcheck):
+for command in (demo, plan, batch, evaluate, phantom, info, mu, web, logcheck, deidentify):
     app.command()(guarded(command))
 machine.command()(guarded(show))
 app.add_typer(machine, name="machine")
