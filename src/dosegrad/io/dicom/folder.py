@@ -23,13 +23,18 @@ from dosegrad.io.dicom.slices import (
     is_localiser,
     slices_of,
 )
+from dosegrad.io.dicom.spatial_registrations import SPATIAL_REGISTRATION
 from dosegrad.io.dicom.stream import is_dicom, read_data_set, reading
+from dosegrad.io.dicom.treatment_records import RT_ION_RECORD
 
 __all__ = ["STRUCTURE_SET", "Folder", "sort_folder"]
 
 STRUCTURE_SET: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 
-_READ: Final = (STRUCTURE_SET, RT_ION_PLAN, RT_PLAN, RT_DOSE)
+_READ: Final = (
+    *(STRUCTURE_SET, RT_ION_PLAN, RT_PLAN, RT_DOSE),
+    *(RT_ION_RECORD, SPATIAL_REGISTRATION),
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,6 +47,8 @@ class Folder:
     ion_plans: tuple[Path, ...]
     photon_plans: tuple[Path, ...]
     doses: tuple[Path, ...]
+    records: tuple[Path, ...]
+    registrations: tuple[Path, ...]
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -100,6 +107,8 @@ def sort_folder(path: Path) -> Folder:
         files[RT_ION_PLAN],
         files[RT_PLAN],
         files[RT_DOSE],
+        files[RT_ION_RECORD],
+        files[SPATIAL_REGISTRATION],
         tuple(notes),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dosegrad.beams.deliveries import Delivery
 from dosegrad.dose import Dose
 from dosegrad.errors import FileFormatError
 from dosegrad.geometry.grid import Grid
@@ -20,7 +21,9 @@ from dosegrad.io.dicom.ion_plans import IonPlan, read_ion_plan
 from dosegrad.io.dicom.matching import check_inside, check_references, contradicts
 from dosegrad.io.dicom.photon_delivery import deliver_photons, photon_machine_for
 from dosegrad.io.dicom.photon_plans import PhotonPlan, read_photon_plan
+from dosegrad.io.dicom.spatial_registrations import FrameTransform, read_spatial_registration
 from dosegrad.io.dicom.structures import StructureSet, read_structures
+from dosegrad.io.dicom.treatment_records import read_treatment_record
 from dosegrad.machine.kinds import Machine
 from dosegrad.patient.calibration import Calibration, CalibrationLike
 from dosegrad.patient.contours import ContourShape, Direction
@@ -50,6 +53,10 @@ class Study:
         What was left out, repaired or guessed, one sentence each.
     beam_doses
         Doses of single beams by beam number, whole course.
+    deliveries
+        Delivered spots of each treatment record, by file name.
+    registrations
+        How other frames of reference lie in those of spatial registrations.
     """
 
     patient: Patient | None
@@ -57,6 +64,8 @@ class Study:
     dose: Dose | None = None
     warnings: tuple[str, ...] = ()
     beam_doses: Mapping[int, Dose] = field(default_factory=dict)
+    deliveries: Mapping[str, Delivery] = field(default_factory=dict)
+    registrations: tuple[FrameTransform, ...] = ()
 
     def __repr__(self) -> str:
         parts = [repr(p) for p in (self.patient, self.plan, self.dose) if p is not None]
@@ -133,7 +142,12 @@ def read_dicom(
     found = choose_doses(doses, record, named=None if dose is None else str(dose))
     notes += [*(() if record is None else record.warnings), *found.notes]
     made, more = _with_machine(record, machine, position, found.total)
-    return Study(patient, made, found.total, (*notes, *more), found.by_beam)
+    transforms = [t for p in sorted_folder.registrations for t in read_spatial_registration(p)]
+    return Study(
+        *(patient, made, found.total, (*notes, *more), found.by_beam),
+        deliveries={path.name: read_treatment_record(path) for path in sorted_folder.records},
+        registrations=tuple(transforms),
+    )
 
 
 def _with_machine(
