@@ -32,6 +32,7 @@ __all__ = [
     "HIGHEST_ENERGY",
     "WATER_I_VALUE",
     "beta_squared",
+    "bethe_stopping_power",
     "csda_range",
     "energy_of_range",
     "mass_stopping_power",
@@ -113,6 +114,15 @@ def mass_stopping_power(
         return water
     at = np.maximum(energies, _FROZEN_BELOW)
     return np.asarray(water * _bethe(at, material, i_value) / _bethe(at, WATER, WATER_I_VALUE))
+
+
+def bethe_stopping_power(energy: ArrayLike, material: Material = WATER) -> Array:
+    """Mass stopping power by Bethe's formula alone, MeV cm2/g, for ``energy`` of 2 MeV and more.
+
+    With shell and Bloch corrections and no upper limit; tables above the reach of PSTAR's series
+    are joined to it.
+    """
+    return _bethe(np.asarray(energy, dtype=float), material, material.i_value)
 
 
 def csda_range(
