@@ -33,7 +33,18 @@ from dosegrad.machine.photon import HeadScatter, PhotonMachine
 from dosegrad.machine.photon_archive import collimator_from, collimator_record
 from dosegrad.plan import Plan
 
-__all__ = ["load_dose", "load_plan", "save_dose", "save_plan"]
+__all__ = [
+    "as_text",
+    "check_kind",
+    "get_beams",
+    "get_grid",
+    "load_dose",
+    "load_plan",
+    "put_beams",
+    "save_dose",
+    "save_plan",
+    "write_archive",
+]
 
 #: Raised when a reader of the old format would misread the new one.
 _FORMAT: Final = 1
@@ -59,11 +70,8 @@ def save_plan(plan: Plan, path: str | Path) -> None:
         "fractions": plan.fractions,
         "message": plan.message,
         "provenance": dict(plan.provenance),
-        "beams": [asdict(beam) for beam in plan.beams],
-        "machine": _put_machine(plan.beams.machine, arrays),
+        **put_beams(plan.beams, arrays),
     }
-    for name in COLUMN_DTYPE.names or ():
-        arrays[f"columns/{name}"] = plan.beams.columns[name]
     if plan.dose is not None:
         content["dose"] = _put_dose(plan.dose, arrays)
     if plan.apertures is not None:
@@ -76,7 +84,7 @@ def save_plan(plan: Plan, path: str | Path) -> None:
         name: _put_dose(dose, arrays, f"quantities/{name}")
         for name, dose in plan.quantities.items()
     }
-    _write(Path(path), content, arrays)
+    write_archive(Path(path), content, arrays)
 
 
 def load_plan(path: str | Path) -> Plan:
@@ -89,12 +97,8 @@ def load_plan(path: str | Path) -> Plan:
     """
     content, arrays = _read(Path(path), "plan")
     with contents_of(path, *_WORDS):
-        fields_ = tuple(_get_beam(beam) for beam in content["beams"])
-        columns = np.zeros(arrays["weights"].size, dtype=COLUMN_DTYPE)
-        for name in COLUMN_DTYPE.names or ():
-            columns[name] = arrays[f"columns/{name}"]
         return Plan(
-            Beams(_get_machine(content["machine"], arrays), fields_, columns),
+            get_beams(content, arrays),
             arrays["weights"],
             dose=_get_dose(content["dose"], arrays) if "dose" in content else None,
             objective=content["objective"],
@@ -123,7 +127,7 @@ def save_dose(dose: Dose, path: str | Path) -> None:
         If the file cannot be written.
     """
     arrays: _Arrays = {}
-    _write(Path(path), {"kind": "dose", "dose": _put_dose(dose, arrays)}, arrays)
+    write_archive(Path(path), {"kind": "dose", "dose": _put_dose(dose, arrays)}, arrays)
 
 
 def load_dose(path: str | Path) -> Dose:
@@ -139,6 +143,32 @@ def load_dose(path: str | Path) -> Dose:
         return _get_dose(content["dose"], arrays)
 
 
+def put_beams(beams: Beams, arrays: _Arrays) -> _Manifest:
+    """Manifest of beams and their machine; tables go to ``arrays``."""
+    for name in COLUMN_DTYPE.names or ():
+        arrays[f"columns/{name}"] = beams.columns[name]
+    return {
+        "beams": [asdict(beam) for beam in beams],
+        "machine": _put_machine(beams.machine, arrays),
+    }
+
+
+def get_beams(content: _Manifest, arrays: Mapping[str, NDArray[Any]]) -> Beams:
+    """Beams that :func:`put_beams` put into manifest and arrays."""
+    columns = np.zeros(arrays["columns/beam"].size, dtype=COLUMN_DTYPE)
+    for name in COLUMN_DTYPE.names or ():
+        columns[name] = arrays[f"columns/{name}"]
+    fields_ = tuple(_get_beam(beam) for beam in content["beams"])
+    return Beams(_get_machine(content["machine"], arrays), fields_, columns)
+
+
+def get_grid(content: _Manifest) -> Grid:
+    """A grid from its manifest."""
+    direction: Any = tuple(tuple(row) for row in content["direction"])
+    shape, spacing, origin = (tuple(content[key]) for key in ("shape", "spacing", "origin"))
+    return Grid(shape, spacing, origin, direction)
+
+
 def _put_dose(dose: Dose, arrays: _Arrays, name: str = "dose") -> _Manifest:
     arrays[name] = dose.array
     return {
@@ -149,10 +179,8 @@ def _put_dose(dose: Dose, arrays: _Arrays, name: str = "dose") -> _Manifest:
 
 
 def _get_dose(content: _Manifest, arrays: Mapping[str, NDArray[Any]], name: str = "dose") -> Dose:
-    grid = content["grid"]
-    direction: Any = tuple(tuple(row) for row in grid["direction"])
-    made = Grid(tuple(grid["shape"]), tuple(grid["spacing"]), tuple(grid["origin"]), direction)
-    return Dose(made, arrays[name], content["quantity"], content["provenance"])
+    values = arrays[name]
+    return Dose(get_grid(content["grid"]), values, content["quantity"], content["provenance"])
 
 
 def _get_apertures(arrays: Mapping[str, NDArray[Any]]) -> Apertures | None:
@@ -240,16 +268,23 @@ def _get_machine(content: _Manifest, arrays: Mapping[str, NDArray[Any]]) -> Mach
     return ParticleMachine(**content, data=tuple(PencilBeamData(**entry) for entry in entries))
 
 
-def _write(path: Path, content: _Manifest, arrays: _Arrays) -> None:
-    """Write the file beside its place, then move it there."""
+def as_text(content: _Manifest) -> str:
+    """A manifest as JSON, with format and version."""
     manifest = {"format": _FORMAT, "dosegrad": __version__, **content}
-    text = json.dumps(manifest, indent=1, ensure_ascii=False, default=_as_json)
+    return json.dumps(manifest, indent=1, ensure_ascii=False, default=_as_json)
+
+
+def write_archive(
+    path: Path, content: _Manifest, arrays: _Arrays, *, compressed: bool = True
+) -> None:
+    """Write the file beside its place, then move it there."""
+    way = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     try:
         with (
             replacing(path) as file,
-            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            zipfile.ZipFile(file, "w", way, compresslevel=1 if compressed else None) as archive,
         ):
-            archive.writestr("manifest.json", text)
+            archive.writestr("manifest.json", as_text(content))
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                     npy.write_array(entry, np.ascontiguousarray(array), allow_pickle=False)
@@ -266,6 +301,12 @@ def _read(path: Path, kind: str) -> tuple[_Manifest, _Arrays]:
     plain, arrays = read_archive(path, *words)
     with contents_of(path, *words):
         content: _Manifest = dict(json.loads(plain["manifest.json"]))
+    check_kind(path, kind, content)
+    return content, arrays
+
+
+def check_kind(path: Path, kind: str, content: _Manifest) -> None:
+    """Raise unless a manifest is of that kind and of a format that can be read."""
     if content.get("kind") != kind:
         raise FileFormatError(
             f"'{path}' holds a {content.get('kind')}, not a {kind}; read it with "
@@ -276,7 +317,6 @@ def _read(path: Path, kind: str) -> tuple[_Manifest, _Arrays]:
             f"'{path}' has format {content.get('format')} (dosegrad {content.get('dosegrad')}); "
             f"this version reads format {_FORMAT}. Read it with the version that wrote it."
         )
-    return content, arrays
 
 
 def _as_json(value: object) -> object:
