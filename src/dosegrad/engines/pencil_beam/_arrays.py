@@ -43,6 +43,9 @@ class Rays(NamedTuple):
     the deepest table first. ``energies`` (n_columns,): number of the energy in the tables.
     ``variances`` (n_columns,): of the spot in air at the skin, mm2. ``reaches`` (n_columns, 2):
     where the two tabulated reaches of a column begin; ``shares`` (n_columns,) of the second.
+    ``profiles`` (n_rays, n): depth along each ray itself, mm, at ``stations`` (2,), mm along it
+    from the isocentre plane to the first and per station; without any, n = 0, every voxel has its
+    own depth.
     """
 
     axes: NDArray[np.float64]
@@ -55,6 +58,8 @@ class Rays(NamedTuple):
     variances: NDArray[np.float64]
     reaches: NDArray[np.int64]
     shares: NDArray[np.float64]
+    profiles: NDArray[np.float64]
+    stations: NDArray[np.float64]
 
 
 class Tables(NamedTuple):

@@ -60,6 +60,15 @@ def _misses(scene: Scene, block: int, x: float, y: float, bound: float) -> bool:
 
 
 @kernel
+def _on_axis(profile: Array1, stations: Array1, distance: float) -> float:
+    """Depth on a ray at a distance along it, linear between its stations."""
+    place = (distance - stations[0]) / stations[1]
+    place = min(max(place, 0.0), profile.size - 1.000001)
+    first = int(place)
+    return float(profile[first] + (place - first) * (profile[first + 1] - profile[first]))
+
+
+@kernel
 def _near(scene: Scene, rays: Rays, ray: int, found: Array2, places: Places) -> int:
     """Number of voxels in reach of a ray.
 
@@ -70,7 +79,7 @@ def _near(scene: Scene, rays: Rays, ray: int, found: Array2, places: Places) -> 
     ux, uy, uz = rays.axes[ray, 2], rays.axes[ray, 3], rays.axes[ray, 4]
     thickness, bound = rays.axes[ray, 5], rays.bounds[ray]
     start, rate, step = rays.lattice[0], rays.lattice[1], rays.lattice[2]
-    envelope = rays.envelopes[ray]
+    envelope, profile = rays.envelopes[ray], rays.profiles[ray]
     widest = bound * bound
     r2s, depths, rows, buckets = found[0], found[1], places[0], places[1]
     n = 0
@@ -84,7 +93,11 @@ def _near(scene: Scene, rays: Rays, ray: int, found: Array2, places: Places) -> 
             r2 = cx * cx + cy * cy + cz * cz
             if r2 > widest:
                 continue
-            depth = scene.depths[voxel] + thickness
+            if profile.size == 0:
+                depth = scene.depths[voxel] + thickness
+            else:
+                at_ray = px * ux + py * uy + pz * uz
+                depth = _on_axis(profile, rays.stations, at_ray) + thickness
             bucket = max((depth - start) * rate, 0.0)
             at = int(bucket * step)
             if at < envelope.size and r2 <= envelope[at]:

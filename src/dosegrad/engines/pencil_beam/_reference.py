@@ -26,7 +26,7 @@ def column_entries(
     energy = int(rays.energies[column])
     knots = slice(int(tables.starts[energy]), int(tables.starts[energy + 1]))
     depths = tables.depths[knots]
-    depth = np.maximum(scene.depths + thickness, depths[0])
+    depth = np.maximum(ray_depths(scene, rays, ray) + thickness, depths[0])
 
     near, far = (tables.reach[start : start + depths.size, 0] for start in rays.reaches[column])
     reach = np.interp(depth, depths, near + rays.shares[column] * (far - near))
@@ -39,6 +39,17 @@ def column_entries(
         variance = sigma**2 + rays.variances[column]
         lateral += weight * np.exp(-0.5 * r2[found] / variance) / (2.0 * np.pi * variance)
     return found, dose * lateral, let
+
+
+def ray_depths(scene: Scene, rays: Rays, ray: int) -> Array:
+    """Depths (n_voxels,), mm: the voxels' own, or those on the ray beside them."""
+    profile = rays.profiles[ray]
+    if profile.size == 0:
+        return scene.depths
+    x, y, *direction, _ = rays.axes[ray]
+    along = (scene.points - (x, y, 0.0)) @ direction
+    stations = rays.stations[0] + rays.stations[1] * np.arange(profile.size)
+    return np.asarray(np.interp(along, stations, profile))
 
 
 def linear_quadratic(
@@ -96,7 +107,7 @@ def fill_entries(
         if let_dose.size > 0:
             let_dose[part] = factor * values * let
         if alpha_dose.size > 0:
-            depth = scene.depths[voxels] + rays.axes[ray, 5]
+            depth = ray_depths(scene, rays, ray)[voxels] + rays.axes[ray, 5]
             energy, tissue = int(rays.energies[column]), biology.tissue[scene.rows[voxels]]
             alpha, beta = linear_quadratic(tables, biology, energy, depth, tissue)
             alpha_dose[part] = factor * values * alpha

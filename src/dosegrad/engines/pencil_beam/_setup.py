@@ -21,7 +21,15 @@ from dosegrad.geometry.grid import Grid
 from dosegrad.geometry.rays import crossings
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
 
-__all__ = ["Skin", "meet_skin", "prepare_biology", "prepare_rays", "prepare_scene", "rays_of"]
+__all__ = [
+    "Skin",
+    "meet_skin",
+    "prepare_biology",
+    "prepare_rays",
+    "prepare_scene",
+    "ray_profiles",
+    "rays_of",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +42,13 @@ class Skin:
 
     heights: Array
     depths: Array
+
+    def with_range_error(self, *, percent: float, mm: float) -> Skin:
+        """The same with depths longer by ``percent`` %, less ``mm``.
+
+        Depths of voxels are counted from the skin's, so that theirs come out longer.
+        """
+        return Skin(self.heights, (1.0 + percent / 100.0) * self.depths - mm)
 
 
 def rays_of(beams: Beams, index: int) -> tuple[Array, NDArray[np.int64]]:
@@ -139,9 +154,18 @@ def _directions(spots: Array, sad: float | None) -> Array:
 
 
 def prepare_rays(
-    beams: Beams, index: int, skin: Skin, grid: Grid, cutoff: float
+    beams: Beams,
+    index: int,
+    skin: Skin,
+    grid: Grid,
+    cutoff: float,
+    *,
+    narrowing: Array | None = None,
 ) -> tuple[Rays, Tables]:
-    """Rays and columns of a beam and the tables that they look things up in."""
+    """Rays and columns of a beam and the tables that they look things up in.
+
+    ``narrowing`` (n_columns,): spread of a sub-beam over that of its spot in air.
+    """
     beam, machine = beams[index], beams.particles
     spots, ray = rays_of(beams, index)
     nominal = beams.columns["energy"][beams.columns_of(index)]
@@ -154,6 +178,8 @@ def prepare_rays(
     if beam.range_shifter is not None:
         thickness = thickness + beam.range_shifter.thickness
     variances = _spot_variances(machine, beam, data, distance)[energies, ray]
+    if narrowing is not None:
+        variances = variances * narrowing**2
     tables, reach, lattice = build_tables(data, energies, variances, cutoff)
 
     ends = np.array([d.depths[-1] - d.offset for d in data])[energies]
@@ -173,8 +199,29 @@ def prepare_rays(
         variances=variances,
         reaches=reach.starts,
         shares=reach.shares,
+        profiles=np.empty((len(spots), 0)),
+        stations=np.zeros(2),
     )
     return rays, tables
+
+
+def ray_profiles(medium: Stopping, beam: Beam, rays: Rays) -> tuple[Array, Array]:
+    """Depths (n_rays, n), mm, along rays at stations a voxel apart, and where these are.
+
+    Stations begin at the first of the two numbers returned, mm along a ray from the isocentre
+    plane, and are the second apart; they reach through the whole grid.
+    """
+    grid = medium.grid
+    corners = grid.to_point(list(product(*((-0.5, n - 0.5) for n in grid.shape))))
+    local = beam.to_gantry(corners)
+    reach = float(np.hypot(*np.abs(local[:, :2]).max(axis=0))) * 0.1
+    first, last = -float(local[:, 2].max()) - reach, -float(local[:, 2].min()) + reach
+    step = float(min(grid.spacing))
+    along = first + step * np.arange(int(np.ceil((last - first) / step)) + 2)
+    starts = np.column_stack([rays.axes[:, :2], np.zeros(len(rays.axes))])
+    points = starts[:, None] + along[:, None] * rays.axes[:, None, 2:5]
+    depths = _depths(medium, beam, beam.to_patient(points.reshape(-1, 3)))
+    return depths.reshape(len(starts), -1), np.array([first, step])
 
 
 def prepare_biology(beams: Beams, index: int, n_rows: int, tissue: IntArray | None) -> Biology:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dosegrad.arrays import Array, Float32Array, IntArray, Weights
+from dosegrad.arrays import Array, IntArray, Weights
 from dosegrad.beams.beam import Beams
-from dosegrad.engines.pencil_beam._arrays import Biology, Rays, Scene, Tables, no_biology
 from dosegrad.engines.pencil_beam._setup import (
     Skin,
     meet_skin,
@@ -20,18 +17,25 @@ from dosegrad.engines.pencil_beam._setup import (
     prepare_scene,
     rays_of,
 )
+from dosegrad.engines.pencil_beam.columns import PencilBeamColumns
 from dosegrad.engines.protocols import Stopping
+from dosegrad.engines.yoda.splitting import RINGS_25, RINGS_61, split_on_rings
 from dosegrad.errors import SettingsError, unknown_name
 from dosegrad.machine.particle import ParticleMachine
 from dosegrad.patient.patient import OutsideBody
 from dosegrad.progress import report
 
-__all__ = ["PencilBeam", "PencilBeamColumns"]
+if TYPE_CHECKING:
+    from dosegrad.engines.pencil_beam.fine import FineColumns
 
-#: Between two looks for an interruption a kernel walks about this many rays times voxels.
-_CHUNK_WORK: Final = 60_000_000
-#: Parts of the patient that are worked on side by side where dose is added up.
-_PARTS: Final = 64
+__all__ = ["FineSampling", "PencilBeam", "PencilBeamColumns"]
+
+_OUTSIDE: Final = ("air", "ct")
+#: Rings of sub-beams by name.
+_RINGS: Final = {"rings-25": RINGS_25, "rings-61": RINGS_61}
+
+#: How spots are divided into sub-beams: a name, beamlets on each ring, or not at all.
+FineSampling: TypeAlias = Literal["rings-25", "rings-61"] | tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,11 @@ class PencilBeam:
     range_percent, range_mm
         Range errors to compute with: all depths behind the skin are longer by this many per cent,
         and by this many mm besides. Spots' energies and a range shifter stay as they are.
+    fine_sampling
+        ``"rings-25"`` or ``"rings-61"``: every spot is a sum of so many narrower sub-beams on
+        rings about its axis, each with the depth along its own axis, as for lateral
+        heterogeneity; also numbers of sub-beams on each ring, such as ``(1, 6, 6, 12)``. ``None``
+        (default): one beam, whose voxels have each the depth of their own.
 
     Raises
     ------
@@ -75,6 +84,7 @@ class PencilBeam:
     outside_body: OutsideBody = "air"
     range_percent: float = 0.0
     range_mm: float = 0.0
+    fine_sampling: FineSampling = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.range_mm) and -100.0 < self.range_percent < np.inf):
@@ -89,6 +99,8 @@ class PencilBeam:
             )
         if self.outside_body not in ("air", "ct"):
             raise unknown_name("treatment of voxels outside the body", self.outside_body, _OUTSIDE)
+        if isinstance(self.fine_sampling, str) and self.fine_sampling not in _RINGS:
+            raise unknown_name("fine sampling", self.fine_sampling, _RINGS)
 
     @property
     def sees_only_water(self) -> bool:
@@ -119,7 +131,7 @@ class PencilBeam:
         tissue: IntArray | None = None,
         depths: Array | None = None,
         skin_heights: Array | None = None,
-    ) -> PencilBeamColumns:
+    ) -> PencilBeamColumns | FineColumns:
         """Columns of one beam, ready to be counted and filled.
 
         Parameters
@@ -149,18 +161,51 @@ class PencilBeam:
             If the machine has no tables for tissues, or a tissue is none of the machine's.
         """
         beam = beams[beam_index]
+        if self.fine_sampling is not None:
+            if depths is not None or skin_heights is not None:
+                raise SettingsError(
+                    "fine sampling traces depths along its own sub-beams; leave out depths and "
+                    "skin heights, or set fine_sampling=None."
+                )
+            return self._prepare_fine(medium, beams, beam_index, voxels, tissue)
         biology = prepare_biology(beams, beam_index, voxels.size, tissue)
         if skin_heights is None:
             skin = meet_skin(medium, beam, rays_of(beams, beam_index)[0])
         else:
             skin = Skin(skin_heights, np.zeros_like(skin_heights))
-        stretch = 1.0 + self.range_percent / 100.0
-        skin = Skin(skin.heights, stretch * skin.depths - self.range_mm)
+        skin = skin.with_range_error(percent=self.range_percent, mm=self.range_mm)
         rays, tables = prepare_rays(beams, beam_index, skin, medium.grid, self.lateral_cutoff)
         scene = prepare_scene(medium, beam, voxels, rays, depths)
+        stretch = 1.0 + self.range_percent / 100.0
         scene = scene._replace(depths=stretch * scene.depths)
-        factor = 1.0 / self.lateral_cutoff if self.compensate_cutoff else 1.0
-        return PencilBeamColumns(scene, rays, tables, factor, biology)
+        return PencilBeamColumns(scene, rays, tables, self._factor, biology)
+
+    def _prepare_fine(
+        self,
+        medium: Stopping,
+        beams: Beams,
+        beam_index: int,
+        voxels: IntArray,
+        tissue: IntArray | None,
+    ) -> FineColumns:
+        from dosegrad.engines.pencil_beam.fine import FineColumns
+
+        given = self.fine_sampling
+        counts = _RINGS[given] if isinstance(given, str) else given
+        return FineColumns(
+            *(medium, beams, beam_index, voxels),
+            splitting=split_on_rings(counts or RINGS_25),
+            cutoff=self.lateral_cutoff,
+            factor=self._factor,
+            range_percent=self.range_percent,
+            range_mm=self.range_mm,
+            tissue=tissue,
+        )
+
+    @property
+    def _factor(self) -> float:
+        """What doses are multiplied by for the share that the cut-off leaves out."""
+        return 1.0 / self.lateral_cutoff if self.compensate_cutoff else 1.0
 
     def forward(self, medium: Stopping, beams: Beams, weights: Weights, voxels: IntArray) -> Array:
         """Dose (n_voxels,), Gy, of ``weights`` (n_columns,), 10^6 particles, without a matrix."""
@@ -173,90 +218,3 @@ class PencilBeam:
             columns.add_dose(np.asarray(weights[part], dtype=np.float64), dose)
             report("dose", (index + 1) / len(beams), f"beam {index + 1} of {len(beams)}")
         return dose
-
-
-_OUTSIDE: Final = ("air", "ct")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PencilBeamColumns:
-    """Columns of one beam; see :class:`dosegrad.engines.protocols.BeamColumns`."""
-
-    scene: Scene
-    rays: Rays
-    tables: Tables
-    factor: float
-    biology: Biology = field(default_factory=no_biology)
-
-    def count(self) -> NDArray[np.int64]:
-        """Number of entries of each column, (n_columns of the beam,)."""
-        counts = np.zeros(self.rays.columns.size, dtype=np.int64)
-        for first, last in self._chunks(self.rays.bounds.size, self.scene.depths.size):
-            _kernels().count_entries(self.scene, self.rays, self.tables, first, last, counts)
-        return counts
-
-    def fill(
-        self,
-        indptr: NDArray[np.int64],
-        indices: NDArray[np.int32],
-        values: Mapping[str, Float32Array],
-    ) -> None:
-        """Write rows and values into the arrays of a whole matrix, from ``indptr`` on.
-
-        Raises
-        ------
-        SettingsError
-            If alpha or beta is asked for but no tissue was given.
-        """
-        heads = np.array(indptr[: self.rays.columns.size], dtype=np.int64)
-        dose = values["dose"]
-        let_dose = values.get("let_dose", np.empty(0, dtype=np.float32))
-        alpha_dose, sqrt_beta_dose = self._biology_values(values)
-        n = self.rays.bounds.size
-        before = float(heads[0]) / max(indices.size, 1)
-        share = float(np.ptp(heads)) / max(indices.size, 1)
-        for first, last in self._chunks(n, self.scene.depths.size):
-            _kernels().fill_entries(
-                *(self.scene, self.rays, self.tables, self.factor, first, last),
-                *(heads, indices, dose, let_dose, self.biology, alpha_dose, sqrt_beta_dose),
-            )
-            report("influence", before + share * last / n, f"{indices.size} values")
-
-    def _biology_values(
-        self, values: Mapping[str, Float32Array]
-    ) -> tuple[Float32Array, Float32Array]:
-        """Where alpha dose and root beta dose go; both without an element if neither is wanted."""
-        if not {"alpha_dose", "sqrt_beta_dose"} & values.keys():
-            return np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float32)
-        if not self.biology.tables.size:
-            raise SettingsError(
-                "alpha and beta depend on the tissue, but no tissue class was given for the "
-                "voxels; give tissue=, or an RBE model that knows them."
-            )
-        n = values["dose"].size
-        return (
-            values.get("alpha_dose", np.empty(n, dtype=np.float32)),
-            values.get("sqrt_beta_dose", np.empty(n, dtype=np.float32)),
-        )
-
-    def add_dose(self, weights: Array, dose: Array) -> None:
-        """Add the dose of ``weights`` (n_columns of the beam,) to ``dose`` (n_voxels,), Gy."""
-        scaled = weights * self.factor
-        n_blocks = self.scene.blocks.shape[0]
-        parts = np.unique(np.linspace(0, n_blocks, _PARTS + 1).astype(np.int64))
-        for first, last in self._chunks(self.rays.bounds.size, self.scene.depths.size):
-            _kernels().add_dose(
-                self.scene, self.rays, self.tables, scaled, parts, first, last, dose
-            )
-
-    @staticmethod
-    def _chunks(n: int, work: int) -> list[tuple[int, int]]:
-        """Ranges of rays between which an interruption is heard."""
-        size = max(1, _CHUNK_WORK // max(work, 1))
-        return [(first, min(first + size, n)) for first in range(0, n, size)]
-
-
-def _kernels() -> Any:
-    from dosegrad.engines.pencil_beam import _kernels
-
-    return _kernels
