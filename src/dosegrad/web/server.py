@@ -89,6 +89,7 @@ def make_server(
         ws_per_message_deflate=False,  # doses are floats: packing them costs more than it saves
         timeout_graceful_shutdown=2,
         server_header=False,
+        lifespan="off",
     )
 
     class Announcing(uvicorn.Server):
