@@ -66,8 +66,8 @@ class Plan:
     provenance
         Engine, settings, objectives, version.
     scenario_doses
-        Dose in each scenario of a robust plan, in the order of the scenarios, whose names are in
-        the ``provenance`` of each; otherwise empty.
+        Dose in each scenario of a robust plan, RBE-weighted if its RBE is constant, in the order
+        of the scenarios, whose names are in the ``provenance`` of each; otherwise empty.
     quantities
         What is known beside dose, by name: ``"rbe_dose"``, ``"let"``.
     apertures

@@ -16,12 +16,11 @@ from dosegrad.arrays import Array, BoolArray
 from dosegrad.errors import CapabilityError, PlanError, SettingsError, unknown_name
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import in_kernel_types, multiply
-from dosegrad.influence.scenario_doses import scenario_doses
 from dosegrad.influence.sources import QuantitySource
 from dosegrad.objectives.protocols import ColumnWish
 from dosegrad.objectives.smoothness import SpotSmoothness
 from dosegrad.optimisation.problem import DoseProblem, PlanProblem, Term, typical_steps
-from dosegrad.optimisation.quantities import in_dose, plan_quantities
+from dosegrad.optimisation.quantities import doses_in_scenarios, in_dose, plan_quantities
 from dosegrad.optimisation.robust import Robust
 from dosegrad.optimisation.robust_course import RobustCourse
 from dosegrad.optimisation.robust_wishes import RobustChoice, robust_ways, split_wishes
@@ -166,7 +165,7 @@ def optimise(
             **_provenance(influence, problem, ways, chosen, solution),
             **({} if fields is None else {"mode": repr(fields)}),
         },
-        scenario_doses=scenario_doses(influence, solution.variables) if is_robust else (),
+        scenario_doses=doses_in_scenarios(influence, solution.variables) if is_robust else (),
         quantities=plan_quantities(influence, solution.variables, int(fractions)),
     )
 

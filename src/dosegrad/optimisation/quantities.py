@@ -12,12 +12,13 @@ from dosegrad.arrays import Array, BoolArray
 from dosegrad.dose import Dose
 from dosegrad.errors import CapabilityError
 from dosegrad.influence.matrix import Influence
+from dosegrad.influence.scenario_doses import scenario_doses
 from dosegrad.influence.sources import quantity_dose
 from dosegrad.objectives.protocols import Objective, OneSidedObjective
 from dosegrad.optimisation.problem import Term
 from dosegrad.rbe.constant import ConstantRBE
 
-__all__ = ["ScaledObjective", "in_dose", "plan_quantities"]
+__all__ = ["ScaledObjective", "doses_in_scenarios", "in_dose", "plan_quantities"]
 
 
 def plan_quantities(influence: Influence, weights: Array, fractions: int) -> Mapping[str, Dose]:
@@ -26,6 +27,16 @@ def plan_quantities(influence: Influence, weights: Array, fractions: int) -> Map
     if "let_dose" in influence.quantities:
         names.append("let")
     return {name: quantity_dose(influence, weights, name, fractions) for name in names}
+
+
+def doses_in_scenarios(influence: Influence, weights: Array) -> tuple[Dose, ...]:
+    """Dose of ``weights`` (n_columns,) in each scenario; RBE-weighted if the RBE is constant."""
+    doses, model = scenario_doses(influence, weights), influence.rbe
+    if not isinstance(model, ConstantRBE):
+        return doses
+    return tuple(
+        replace(dose, array=model.factor * dose.array, quantity="rbe_dose") for dose in doses
+    )
 
 
 @dataclass(frozen=True, slots=True)

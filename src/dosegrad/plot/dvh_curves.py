@@ -57,7 +57,7 @@ def draw_dvh(
 
 def axis_label(dose: Dose) -> str:
     """What a dose is, with its unit."""
-    if "(" in dose.unit:
+    if "(" in dose.unit:  # two brackets would not read well
         return f"{dose.label}, {dose.unit}"
     return f"{dose.label} ({dose.unit})" if dose.unit else dose.label
 

@@ -13,6 +13,7 @@ from dosegrad.dose import Dose
 from dosegrad.errors import PlanError
 from dosegrad.evaluation.dose_volume import DVH, structure_dvh
 from dosegrad.patient.patient import Patient
+from dosegrad.plot.dvh_curves import axis_label
 from dosegrad.plot.style import Colour, frame, new_figure, structure_colours
 
 __all__ = ["draw_bands", "robust_bands"]
@@ -65,7 +66,8 @@ def robust_bands(
     }
     figure = new_figure(8.0, 5.0)
     ax = figure.subplots()
-    draw_bands(ax, curves, structure_colours(patient.structures.values()))
+    colours = structure_colours(patient.structures.values())
+    draw_bands(ax, curves, colours, x=axis_label(line))
     ax.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
@@ -76,8 +78,9 @@ def draw_bands(
     colours: Mapping[str, Colour],
     *,
     title: str = "",
+    x: str = "dose (Gy)",
 ) -> None:
-    """Bands on ``ax``, volume in percent against dose in Gy.
+    """Bands on ``ax``, volume in percent against dose.
 
     The first curve of each structure is drawn as a line, and the band holds all others. A
     structure outside the dose grid is left out.
@@ -94,7 +97,7 @@ def draw_bands(
             doses, 100.0 * np.asarray(line.volume_at(doses)), color=colours[name],
             linewidth=1.9, label=name, zorder=3,
         )  # fmt: skip
-    frame(ax, title=title, x="dose (Gy)", y="volume (%)", grid=True)
+    frame(ax, title=title, x=x, y="volume (%)", grid=True)
     ax.set(xlim=(0.0, 1.04 * highest), ylim=(0.0, 102.0))
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from dosegrad.errors import PlanError, SettingsError, UnknownNameError
+from dosegrad import rbe
+from dosegrad.errors import CapabilityError, PlanError, SettingsError, UnknownNameError
 from dosegrad.evaluation.clinical_goals import evaluate
 from dosegrad.influence.scenario_doses import scenario_doses
 from dosegrad.influence.scenario_map import ScenarioMatrices
@@ -347,3 +348,20 @@ def test_wrong_requests_are_told(shaken, toy):
         Minimax(scenarios="some")
     with pytest.raises(UnknownNameError, match="worst side"):
         VoxelWise("left")
+
+
+def test_a_constant_rbe_is_robust_and_a_variable_one_is_refused(shaken):
+    biological = replace(shaken, rbe=rbe.ConstantRBE(1.1))
+    plan = optimise(biological, GOALS, robust="minimax", max_iterations=60)
+    scaled = {
+        "Target": [replace(o, dose=o.dose / 1.1, weight=o.weight * 1.21) for o in GOALS["Target"]],
+        "Organ": [replace(o, dose=o.dose / 1.1, weight=o.weight * 1.21) for o in GOALS["Organ"]],
+    }
+    same = optimise(shaken, scaled, robust="minimax", max_iterations=60)
+    assert plan.objective == pytest.approx(same.objective, rel=0.02)
+    assert plan.scenario_doses[1].quantity == "rbe_dose"
+    np.testing.assert_allclose(plan.scenario_doses[0].array, plan.rbe_dose.array)
+    tissue = rbe.Tissue(0.1, 0.05)
+    variable = replace(shaken, rbe=rbe.LinearQuadratic(other=tissue))
+    with pytest.raises(CapabilityError, match="is about a variable RBE, which robust plans do not"):
+        optimise(variable, GOALS, robust="minimax")
