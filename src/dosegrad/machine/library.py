@@ -21,6 +21,8 @@ __all__ = ["MACHINES", "load_machine"]
 MACHINES: Final[dict[str, str]] = {
     "generic-10mv": "photons, 10 MV flattened, from published pencil kernels",
     "generic-6mv": "photons, 6 MV flattened, from published pencil kernels",
+    "generic-carbon": "carbon ions, 77 to 424 MeV/u, from own transport, fragments included",
+    "generic-helium": "helium ions, 54 to 219 MeV/u, from own transport, fragments included",
     "generic-protons": "protons, 70 to 230 MeV, from this project's own transport solver",
     "research-protons": "an ideal proton beam of any energy, for study",
 }

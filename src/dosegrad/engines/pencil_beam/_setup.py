@@ -27,6 +27,7 @@ __all__ = [
     "prepare_biology",
     "prepare_rays",
     "prepare_scene",
+    "ray_directions",
     "ray_profiles",
     "rays_of",
 ]
@@ -118,7 +119,7 @@ def meet_skin(medium: Stopping, beam: Beam, spots: Array) -> Skin:
     box = np.asarray(grid.shape) * np.asarray(grid.spacing)
     corner = grid.voxel_points([0, grid.n_voxels - 1])
     reach = float(np.linalg.norm(box) + np.abs(corner - np.asarray(beam.isocentre)).max() * 2)
-    axes = _directions(spots, beam.sad)
+    axes = ray_directions(spots, beam.sad)
     above = (
         reach
         if beam.sad is None
@@ -144,7 +145,7 @@ def meet_skin(medium: Stopping, beam: Beam, spots: Array) -> Skin:
     return Skin(heights, depths)
 
 
-def _directions(spots: Array, sad: float | None) -> Array:
+def ray_directions(spots: Array, sad: float | None) -> Array:
     """Unit directions of flight (n, 3) of rays through ``spots``, gantry frame."""
     if sad is None:
         return np.tile([0.0, 0.0, -1.0], (len(spots), 1))
@@ -185,7 +186,7 @@ def prepare_rays(
     ends = np.array([d.depths[-1] - d.offset for d in data])[energies]
     order = np.lexsort([-ends, ray]).astype(np.int64)
     offsets = np.searchsorted(ray[order], np.arange(len(spots) + 1)).astype(np.int64)
-    axes = np.column_stack([spots, _directions(spots, beam.sad), thickness])
+    axes = np.column_stack([spots, ray_directions(spots, beam.sad), thickness])
     envelopes = np.maximum.reduceat(reach.tops[order], offsets[:-1])
     widest = np.sqrt(np.maximum(envelopes.max(axis=1), 0.0))
     rays = Rays(

@@ -19,6 +19,7 @@ from dosegrad.engines.pencil_beam._setup import (
     prepare_biology,
     prepare_rays,
     prepare_scene,
+    ray_directions,
     ray_profiles,
     rays_of,
 )
@@ -31,6 +32,9 @@ __all__ = ["FineColumns"]
 
 #: Sub-beams times stations of their paths that are worked on at a time.
 _AT_A_TIME: Final = 1_500_000
+#: By which rays that do not come from the source may miss their projection, over their distance
+#: from the axis: depth in the patient over that of the source, at most.
+_ASIDE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,9 +115,7 @@ class FineColumns:
         whole, _ = prepare_rays(
             *(self.beams, self.index, self._stretched(skin), self.medium.grid, self.cutoff)
         )
-        ray = rays_of(self.beams, self.index)[1]
-        scale = 1.0 if beam.sad is None else beam.sad / (beam.sad - skin.heights[ray])
-        sigmas = np.sqrt(whole.variances) * scale
+        sigmas = np.sqrt(whole.variances)
         stations = max(sum(self.medium.grid.shape), 1)
         size = max(1, _AT_A_TIME // (stations * self.splitting.n_beamlets))
         for first in range(0, chosen.size, size):
@@ -134,7 +136,7 @@ class FineColumns:
             *(beams, 0, skin, self.medium.grid, self.cutoff),
             narrowing=np.tile(self.splitting.spread, chosen.size),
         )
-        rays = self._with_profiles(rays, beams)
+        rays = self._with_profiles(_parallel(rays, beams, chosen, n), beams)
         nowhere = np.zeros(self.voxels.size)
         scene = prepare_scene(self.medium, beams[0], self.voxels, rays, nowhere)
         biology = prepare_biology(beams, 0, self.voxels.size, self.tissue)
@@ -147,6 +149,22 @@ class FineColumns:
         profiles, stations = ray_profiles(self.medium, beams[0], rays)
         stretch = 1.0 + self.range_percent / 100.0
         return rays._replace(profiles=stretch * profiles, stations=stations)
+
+
+def _parallel(rays: Rays, beams: Beams, chosen: NDArray[np.void], n: int) -> Rays:
+    """Rays of sub-beams, turned to fly beside the axes of their spots.
+
+    A spot is as wide behind the skin as there, but for scattering in the patient. Blocks of
+    voxels are found by their projection from the source, so the bounds take in the difference.
+    """
+    _, ray = rays_of(beams, 0)
+    spot = np.empty(rays.bounds.size, dtype=np.int64)
+    spot[ray] = np.repeat(np.arange(chosen.size), n)
+    axes = rays.axes.copy()
+    positions = np.column_stack([chosen["x"], chosen["y"]])
+    axes[:, 2:5] = ray_directions(positions, beams[0].sad)[spot]
+    aside = np.hypot(*(axes[:, :2] - positions[spot]).T)
+    return rays._replace(axes=axes, bounds=rays.bounds + _ASIDE * aside)
 
 
 def _merged(
