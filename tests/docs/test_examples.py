@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dosegrad import dvh
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ORIGINALS = Path(__file__).parents[3] / "shared" / "acceptance"
 
@@ -60,6 +62,17 @@ def test_delivered_photons_give_the_target_the_dose_of_their_fluence(run_example
     patient, plan, fluence_plan = names["patient"], names["plan"], names["fluence_plan"]
     delivered = compute_dose(patient, plan).mean(patient.structures["PTV"])
     assert abs(delivered - fluence_plan.dose.mean(patient.structures["PTV"])) < 0.02 * 76.0
+
+
+@pytest.mark.slow
+def test_carbon_is_planned_in_rbe_weighted_dose(run_example):
+    names = run_example("04_carbon_rbe.py")
+    plan, patient = names["plan"], names["patient"]
+    curve = dvh(plan.rbe_dose, patient)["CTV"]
+    assert curve.mean == pytest.approx(60.0, abs=1.0)
+    assert curve.dose_at(0.95) >= 57.0
+    # two to three times the dose, as carbon has it in this tissue at 3 Gy (RBE) a fraction
+    assert 2.0 < curve.mean / plan.dose.mean(patient.structures["CTV"]) < 3.0
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from dosegrad.influence.sources import QuantitySource
 from dosegrad.objectives.protocols import ColumnWish
 from dosegrad.objectives.smoothness import SpotSmoothness
 from dosegrad.optimisation.problem import DoseProblem, PlanProblem, Term, typical_steps
-from dosegrad.optimisation.quantities import doses_in_scenarios, in_dose, plan_quantities
+from dosegrad.optimisation.quantities import doses_in_scenarios, in_dose, plan_quantities, remark_on
 from dosegrad.optimisation.robust import Robust
 from dosegrad.optimisation.robust_course import RobustCourse
 from dosegrad.optimisation.robust_wishes import RobustChoice, robust_ways, split_wishes
@@ -153,20 +153,22 @@ def optimise(
     solution = course.run(start)
     value = course.value(solution.variables)
     report("optimisation", 1.0, f"objective {value:.5g}")
+    dose = influence.on_grid(multiply(matrix, solution.variables))
+    more = plan_quantities(influence, solution.variables, int(fractions))
     return Plan(
         beams=influence.beams,
         weights=solution.variables,
-        dose=influence.on_grid(multiply(matrix, solution.variables)),
+        dose=dose,
         objective=value,
         history=(*course.history, value),
         fractions=int(fractions),
-        message=solution.message,
+        message=solution.message + remark_on(influence, terms, more.get("rbe_dose", dose)),
         provenance={
             **_provenance(influence, problem, ways, chosen, solution),
             **({} if fields is None else {"mode": repr(fields)}),
         },
         scenario_doses=doses_in_scenarios(influence, solution.variables) if is_robust else (),
-        quantities=plan_quantities(influence, solution.variables, int(fractions)),
+        quantities=more,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from dosegrad.objectives.protocols import Objective, OneSidedObjective
 from dosegrad.optimisation.problem import Term
 from dosegrad.rbe.constant import ConstantRBE
 
-__all__ = ["ScaledObjective", "doses_in_scenarios", "in_dose", "plan_quantities"]
+__all__ = ["ScaledObjective", "doses_in_scenarios", "in_dose", "plan_quantities", "remark_on"]
+
+#: A dose outside of all structures with objectives is told if it is so many times that inside.
+_MUCH_HOTTER: Final = 1.15
 
 
 def plan_quantities(influence: Influence, weights: Array, fractions: int) -> Mapping[str, Dose]:
@@ -27,6 +30,22 @@ def plan_quantities(influence: Influence, weights: Array, fractions: int) -> Map
     if "let_dose" in influence.quantities:
         names.append("let")
     return {name: quantity_dose(influence, weights, name, fractions) for name in names}
+
+
+def remark_on(influence: Influence, terms: Sequence[Term], dose: Dose) -> str:
+    """Words about a highest dose that lies where no objective looks; empty if it does not."""
+    rows: Array = dose.array.ravel()[influence.voxels]
+    seen = np.zeros(rows.size, dtype=bool)
+    for term in terms:
+        seen[term.rows] = True
+    known = np.where(np.isfinite(rows), rows, 0.0)
+    inside, outside = (float(known[part].max(initial=0.0)) for part in (seen, ~seen))
+    if outside <= _MUCH_HOTTER * inside:
+        return ""
+    return (
+        f"; the highest dose, {outside:.3g} {dose.unit}, lies in no structure with an objective: "
+        "add one for the body"
+    )
 
 
 def doses_in_scenarios(influence: Influence, weights: Array) -> tuple[Dose, ...]:

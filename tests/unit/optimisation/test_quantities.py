@@ -7,6 +7,8 @@ from dosegrad import load_plan, rbe
 from dosegrad import objectives as obj
 from dosegrad.errors import CapabilityError, PlanError, UnknownNameError
 from dosegrad.optimisation.optimise import optimise
+from dosegrad.optimisation.quantities import remark_on
+from dosegrad.optimisation.wishes import make_terms
 from dosegrad.rbe.tissue import TissueMap
 
 TISSUE = rbe.Tissue(alpha=0.1, beta=0.05)
@@ -153,3 +155,16 @@ def test_moving_spots_refuse_other_quantities(water_box, toy_machine):
         optimise_spots(
             water_box, beams, {"Target": obj.SquaredDeviation(50.0).of("let")}, max_shift=3.0
         )
+
+
+def test_a_highest_dose_where_nobody_looks_is_told(toy):
+    influence = toy.influence()
+    target = influence.patient.structures["Target"].mask(influence.grid)
+    terms = make_terms(influence, {"Target": [obj.SquaredDeviation(50.0)]})
+    hot = influence.on_grid(np.where(target, 50.0, 80.0).ravel(), quantity="rbe_dose")
+    words = "; the highest dose, 80 Gy (RBE), lies in no structure with an objective"
+    assert remark_on(influence, terms, hot).startswith(words)
+    even = influence.on_grid(np.where(target, 50.0, 52.0).ravel())
+    assert remark_on(influence, terms, even) == ""
+    whole = make_terms(influence, GOALS | {"Organ": [obj.MeanDose()]})
+    assert remark_on(influence, whole, hot) == ""
