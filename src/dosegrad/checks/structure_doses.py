@@ -37,8 +37,8 @@ class DoseFigures:
     @classmethod
     def of(cls, curve: DVH) -> DoseFigures:
         """Those of a histogram."""
-        levels = (curve.dose_at(v) for v in (0.98, 0.95, 0.5, 0.02))
-        return cls(curve.mean, *levels, curve.maximum)
+        d98, d95, d50, d2 = (curve.dose_at(v) for v in (0.98, 0.95, 0.5, 0.02))
+        return cls(curve.mean, d98, d95, d50, d2, curve.maximum)
 
 
 @dataclass(frozen=True, slots=True)

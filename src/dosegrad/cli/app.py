@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from dosegrad import __version__
+from dosegrad.cli.adapt import adapt
 from dosegrad.cli.batch import batch
+from dosegrad.cli.check import check
 from dosegrad.cli.console import ExitCode, guarded, say, warn
 from dosegrad.cli.deidentify import deidentify
 from dosegrad.cli.demo import demo
@@ -19,6 +21,7 @@ from dosegrad.cli.machine import show
 from dosegrad.cli.mu import mu
 from dosegrad.cli.phantom import phantom
 from dosegrad.cli.plan import plan
+from dosegrad.cli.report import report
 from dosegrad.cli.web import web
 
 __all__ = ["app", "main"]
@@ -30,13 +33,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
-        "Exit codes: 0 done and every goal met; 3 done, some goal not met; 2 wrong input; "
-        "1 unforeseen; 130 interrupted. Not a medical device."
+        "Exit codes: 0 done and every goal met; 3 done, some goal not met; 4 undecided; "
+        "2 wrong input; 1 unforeseen; 130 interrupted. Not a medical device."
     ),
 )
 machine = typer.Typer(no_args_is_help=True, help="Look at treatment machines.")
 
-for command in (demo, plan, batch, evaluate, phantom, info, mu, web, logcheck, deidentify):
+for command in (
+    *(demo, plan, batch, evaluate, report, phantom, info, mu, web),
+    *(check, adapt, logcheck, deidentify),
+):
     app.command()(guarded(command))
 machine.command()(guarded(show))
 app.add_typer(machine, name="machine")

@@ -37,6 +37,7 @@ class ExitCode(IntEnum):
     UNFORESEEN = 1
     WRONG_INPUT = 2
     GOALS_NOT_MET = 3
+    UNDECIDED = 4
     INTERRUPTED = 130
 
 

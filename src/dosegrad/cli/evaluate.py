@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +16,11 @@ from dosegrad.cli.results import dose_statistics, report_content, statistics_as_
 from dosegrad.errors import PlanError
 
 if TYPE_CHECKING:
+    from dosegrad.dose import Dose
     from dosegrad.patient.patient import Patient
+    from dosegrad.plan import Plan
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "load_case"]
 
 
 def evaluate(
@@ -36,17 +39,11 @@ def evaluate(
     A folder written by 'dosegrad plan' knows its patient, if that was a phantom, and its goals.
     """
     from dosegrad.evaluation.clinical_goals import evaluate as check
-    from dosegrad.io.archive import load_plan
 
-    request = read_plan_file(plan / "plan.toml") if (plan / "plan.toml").is_file() else None
-    goals = goal or (request.check.goals if request else ())
     with working(silent=quiet or as_json) as bars, step(bars, "evaluating"):
-        saved = load_plan(plan / "plan.npz" if plan.is_dir() else plan)
-        if saved.dose is None:
-            raise PlanError(f"plan '{plan}' holds no dose; compute one first with compute_dose.")
-        subject = find_patient(patient) if patient else _patient_of(request, plan)
-        report = check(saved.dose, subject, goals)
-        statistics = dose_statistics(saved.dose, subject)
+        _, dose, subject, goals = load_case(plan, patient, goal)
+        report = check(dose, subject, goals)
+        statistics = dose_statistics(dose, subject)
     if as_json:
         say_json({"report": report_content(report), "structures": statistics})
     elif not quiet:
@@ -54,6 +51,26 @@ def evaluate(
             say(f"{report}\n")
         say(statistics_as_text(statistics))
     return ExitCode.DONE if report.all_met else ExitCode.GOALS_NOT_MET
+
+
+def load_case(
+    place: Path, patient: str | None, goals: Sequence[str] | None
+) -> tuple[Plan, Dose, Patient, Sequence[str]]:
+    """A saved plan, its dose, its patient and its goals; those given go first.
+
+    Raises
+    ------
+    PlanError
+        If the plan holds no dose, or nothing tells its patient.
+    """
+    from dosegrad.io.archive import load_plan
+
+    request = read_plan_file(place / "plan.toml") if (place / "plan.toml").is_file() else None
+    saved = load_plan(place / "plan.npz" if place.is_dir() else place)
+    if saved.dose is None:
+        raise PlanError(f"plan '{place}' holds no dose; compute one first with compute_dose.")
+    subject = find_patient(patient) if patient else _patient_of(request, place)
+    return saved, saved.dose, subject, goals or (request.check.goals if request else ())
 
 
 def _patient_of(request: PlanFile | None, folder: Path) -> Patient:

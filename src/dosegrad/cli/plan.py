@@ -57,6 +57,9 @@ def plan(
 def write_results(planned: Planned, folder: Path) -> None:
     """All results into ``folder``: plan, dose, report and pictures."""
     from dosegrad import plot
+    from dosegrad.report.page import render
+    from dosegrad.report.plan_page import PlanSummary
+    from dosegrad.report.write import report_page
 
     planned.plan.save(folder / "plan.npz")
     plan = planned.plan
@@ -71,6 +74,8 @@ def write_results(planned: Planned, folder: Path) -> None:
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    summary = PlanSummary(planned.patient, plan, planned.dose, planned.report)
+    (folder / "report.html").write_text(render(report_page(summary)), encoding="utf-8")
     plot.overview(planned.patient, planned.plan).savefig(folder / "overview.png")
     plot.dvh(planned.dose, planned.patient).savefig(folder / "dvh.png")
     if plan.quantities:

@@ -1,6 +1,8 @@
 """Pictures: figures of matplotlib, made without its global state."""
 
+from dosegrad.plot.angle_worth import angles
 from dosegrad.plot.biology_maps import biology
+from dosegrad.plot.check_views import compare_dvh, difference_slices, dose_slices
 from dosegrad.plot.dvh_curves import dvh
 from dosegrad.plot.gamma_maps import gamma
 from dosegrad.plot.impt import impt_summary
@@ -11,7 +13,11 @@ from dosegrad.plot.robust_bands import robust_bands
 from dosegrad.plot.spot_moves import spot_moves
 
 __all__ = [
+    "angles",
     "biology",
+    "compare_dvh",
+    "difference_slices",
+    "dose_slices",
     "dvh",
     "gamma",
     "impt_summary",

@@ -1,0 +1,1 @@
+"""Reports on plans and checks: one self-contained page for people, JSON for programs."""
