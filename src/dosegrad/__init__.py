@@ -35,6 +35,7 @@ _PLACES: Final[dict[str, str]] = {
     "load_plan": "dosegrad.io.archive",
     "optimise": "dosegrad.optimisation.optimise",
     "optimise_apertures": "dosegrad.optimisation.apertures",
+    "optimise_angles": "dosegrad.optimisation.beam_angles",
     "optimise_spots": "dosegrad.optimisation.spot_positions",
     "phantom": "dosegrad.patient.phantoms",
     "read_dicom": "dosegrad.io.dicom.study",
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from dosegrad.machine.particle import ParticleMachine
     from dosegrad.machine.photon import PhotonMachine
     from dosegrad.optimisation.apertures import optimise_apertures
+    from dosegrad.optimisation.beam_angles import optimise_angles
     from dosegrad.optimisation.optimise import optimise
     from dosegrad.optimisation.sequencing.sequence import sequence
     from dosegrad.optimisation.spot_positions import optimise_spots
@@ -103,6 +105,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "load_plan",
     "objectives",
     "optimise",
+    "optimise_angles",
     "optimise_apertures",
     "optimise_spots",
     "phantom",

@@ -1,6 +1,7 @@
 """Pictures: figures of matplotlib, made without its global state."""
 
 from dosegrad.plot.angle_worth import angles
+from dosegrad.plot.angle_worth import angles
 from dosegrad.plot.biology_maps import biology
 from dosegrad.plot.check_views import compare_dvh, difference_slices, dose_slices
 from dosegrad.plot.dvh_curves import dvh
@@ -13,6 +14,7 @@ from dosegrad.plot.robust_bands import robust_bands
 from dosegrad.plot.spot_moves import spot_moves
 
 __all__ = [
+    "angles",
     "angles",
     "biology",
     "compare_dvh",
