@@ -26,6 +26,8 @@ _PLACES: Final[dict[str, str]] = {
     "Scenario": "dosegrad.influence.scenarios",
     "Scenarios": "dosegrad.influence.scenarios",
     "Structure": "dosegrad.patient.structures",
+    "adapt": "dosegrad.checks.adaptation",
+    "check_plan": "dosegrad.checks.plan_check",
     "compute_dose": "dosegrad.plan",
     "compute_influence": "dosegrad.influence.build",
     "dvh": "dosegrad.evaluation.dose_volume",
@@ -34,8 +36,8 @@ _PLACES: Final[dict[str, str]] = {
     "load_machine": "dosegrad.machine.library",
     "load_plan": "dosegrad.io.archive",
     "optimise": "dosegrad.optimisation.optimise",
-    "optimise_apertures": "dosegrad.optimisation.apertures",
     "optimise_angles": "dosegrad.optimisation.beam_angles",
+    "optimise_apertures": "dosegrad.optimisation.apertures",
     "optimise_spots": "dosegrad.optimisation.spot_positions",
     "phantom": "dosegrad.patient.phantoms",
     "read_dicom": "dosegrad.io.dicom.study",
@@ -44,6 +46,7 @@ _PLACES: Final[dict[str, str]] = {
     "sequence": "dosegrad.optimisation.sequencing.sequence",
     "steer": "dosegrad.beams.steering",
     "write_dicom": "dosegrad.io.dicom.writing.study",
+    "write_report": "dosegrad.report.write",
 }
 _MODULES: Final = ("engines", "objectives", "plot", "rbe")
 
@@ -51,6 +54,8 @@ if TYPE_CHECKING:
     from dosegrad import engines, objectives, plot, rbe
     from dosegrad.beams.beam import Beam, Beams
     from dosegrad.beams.steering import steer
+    from dosegrad.checks.adaptation import adapt
+    from dosegrad.checks.plan_check import check_plan
     from dosegrad.dose import Dose
     from dosegrad.errors import DosegradError
     from dosegrad.evaluation.clinical_goals import evaluate
@@ -78,6 +83,7 @@ if TYPE_CHECKING:
     from dosegrad.patient.registration import register
     from dosegrad.patient.structures import Structure
     from dosegrad.plan import Plan, compute_dose
+    from dosegrad.report.write import write_report
 
 __all__ = [  # noqa: RUF022 - sorted as people look names up
     "__version__",
@@ -95,6 +101,8 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "Scenario",
     "Scenarios",
     "Structure",
+    "adapt",
+    "check_plan",
     "compute_dose",
     "compute_influence",
     "dvh",
@@ -117,6 +125,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "sequence",
     "steer",
     "write_dicom",
+    "write_report",
 ]
 
 
