@@ -107,35 +107,11 @@ function BeamMark(
       {beam.wedge !== 0 && (
         <polygon class="wedge" points={wedge(beam, at, near, tip)} stroke-width={tip} />
       )}
-      {selected &&
-        [-1, 1].map((side) => {
-          const [hx, hy] = at(near + 14 * tip, side * half);
-          return (
-            <g
-              key={side}
-              class="handle side"
-              transform={`translate(${hx} ${hy}) rotate(${beam.gantry})`}
-              tabIndex={side === 1 ? 0 : -1}
-              role="slider"
-              aria-label={`${name}: field width`}
-              aria-valuemin={LIMITS.side[0]}
-              aria-valuemax={LIMITS.side[1]}
-              aria-valuenow={Math.round(beam.width)}
-              aria-valuetext={`${beam.width.toFixed(0)} mm`}
-              onPointerDown={(event) => begin(event, size)}
-              onKeyDown={sizeByKey}
-              stroke-width={1.5 * tip}
-            >
-              <rect x={-14 * tip} y={-14 * tip} width={28 * tip} height={28 * tip} class="reach" />
-              <rect x={-4.5 * tip} y={-9 * tip} width={9 * tip} height={18 * tip} rx={3 * tip} />
-            </g>
-          );
-        })}
       <g
         class="handle head"
         data-beam={index}
         transform={`translate(${head[0]} ${head[1]})`}
-        tabIndex={0}
+        tabindex={0}
         role="slider"
         aria-label={`${name}: gantry angle`}
         aria-valuemin={0}
@@ -156,6 +132,30 @@ function BeamMark(
           {index + 1}
         </text>
       </g>
+      {selected &&
+        [-1, 1].map((side) => {
+          const [hx, hy] = at(near + 14 * tip, side * half);
+          return (
+            <g
+              key={side}
+              class="handle side"
+              transform={`translate(${hx} ${hy}) rotate(${beam.gantry})`}
+              tabindex={side === 1 ? 0 : -1}
+              role="slider"
+              aria-label={`${name}: field width`}
+              aria-valuemin={LIMITS.side[0]}
+              aria-valuemax={LIMITS.side[1]}
+              aria-valuenow={Math.round(beam.width)}
+              aria-valuetext={`${beam.width.toFixed(0)} mm`}
+              onPointerDown={(event) => begin(event, size)}
+              onKeyDown={sizeByKey}
+              stroke-width={1.5 * tip}
+            >
+              <rect x={-14 * tip} y={-14 * tip} width={28 * tip} height={28 * tip} class="reach" />
+              <rect x={-4.5 * tip} y={-9 * tip} width={9 * tip} height={18 * tip} rx={3 * tip} />
+            </g>
+          );
+        })}
     </g>
   );
 }
@@ -172,7 +172,7 @@ function Isocentre(props: MarksProps) {
     <g
       class="isocentre"
       transform={`translate(${x} ${y})`}
-      tabIndex={0}
+      tabindex={0}
       role="button"
       aria-label={`Isocentre at ${x.toFixed(0)}, ${y.toFixed(0)} mm; arrow keys move it`}
       onPointerDown={(event) => begin(event, (p, e) => to(p, false, e.timeStamp))}

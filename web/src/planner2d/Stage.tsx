@@ -25,6 +25,7 @@ export function Stage(props: StageProps) {
   const svg = useRef<SVGSVGElement>(null);
   const drag = useRef<Drag | null>(null);
   const [sketch, setSketch] = useState<[number, number][]>([]);
+  const [shown, setShown] = useState(640); // side of the picture, CSS pixels
   const latest = useRef({ look, section });
   latest.current = { look, section };
 
@@ -38,6 +39,7 @@ export function Stage(props: StageProps) {
     const fit = () => {
       const box = canvas.current;
       if (!box) return;
+      setShown(box.clientWidth || 640);
       const pixels = Math.round(Math.min(box.clientWidth * devicePixelRatio, 1800));
       if (pixels > 0 && box.width !== pixels) {
         box.width = box.height = pixels;
@@ -95,7 +97,7 @@ export function Stage(props: StageProps) {
       setSketch([]);
     }
   };
-  const tip = view / 640; // one pixel of a picture of ordinary size
+  const tip = (view / shown) * clamp(shown / 640, [0.85, 1.3]); // a pixel; larger on large screens
   const probe = store.probePoint;
   const moveProbe = (event: KeyboardEvent) => {
     const step = arrow(event);
@@ -141,7 +143,7 @@ export function Stage(props: StageProps) {
           <g
             class="probe"
             transform={`translate(${probe[0]} ${probe[1]})`}
-            tabIndex={0}
+            tabindex={0}
             role="button"
             aria-label={`Probe at ${probe[0].toFixed(0)}, ${probe[1].toFixed(0)} mm; arrow keys move it`}
             onKeyDown={moveProbe}

@@ -45,7 +45,7 @@ export function StructureMarks(props: MarksProps & { inert: boolean }) {
             <g
               class="body"
               data-structure={structure.name}
-              tabIndex={0}
+              tabindex={0}
               role="button"
               aria-label={`${label}; arrow keys move, plus and minus resize`}
               onFocus={() => store.select({ structure: index })}
@@ -96,7 +96,7 @@ export function StructureMarks(props: MarksProps & { inert: boolean }) {
                 class="handle corner"
                 data-resize={structure.name}
                 transform={`translate(${box.x + box.rx * 0.7071} ${box.y + box.ry * 0.7071})`}
-                tabIndex={0}
+                tabindex={0}
                 role="button"
                 aria-label={`Resize ${structure.name}: arrow keys change width and height`}
                 onPointerDown={(event) =>

@@ -160,7 +160,8 @@ _BOX: Final = Lesson(
     title="Four-field box",
     idea="Each of four beams brings a quarter of the dose, so that the way in gets little and only "
     "where all four cross is the dose high.",
-    task="Treat the deep target with four beams at right angles, and keep the way in below 1.6 Gy.",
+    task="Treat the deep target with four beams at right angles: hips below 1.4 Gy, and nothing "
+    "hotter than the target.",
     hint="The longer way from the sides needs more MU, or 10 MV. Optimise weights helps.",
     start=PlanState(
         section=_water(170.0, 115.0),

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
+import threading
+from functools import cache, partial
 
 import anyio
 from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 
 from dosegrad.errors import unknown_name
-from dosegrad.web.planner2d.frames import answer
+from dosegrad.web.planner2d.frames import answer, dose_frame
 from dosegrad.web.planner2d.lessons import LESSONS
 from dosegrad.web.planner2d.sections import SLICES, canvas_of, section_image
-from dosegrad.web.planner2d.state import ENERGIES, MAX_BEAMS, WEDGES, SectionState
+from dosegrad.web.planner2d.state import (
+    ENERGIES,
+    MAX_BEAMS,
+    WEDGES,
+    BeamState,
+    PlanState,
+    SectionState,
+)
 
 __all__ = ["planner2d_router"]
 
@@ -28,8 +36,23 @@ def planner2d_router() -> APIRouter:
     return router
 
 
+@cache
+def _warm_up() -> None:
+    """Prepares, beside the first page, what its first doses would otherwise wait for."""
+    states = [PlanState(beams=[BeamState(gantry=0.0, energy=energy)]) for energy in ENERGIES]
+    states += [lesson.start for lesson in LESSONS.values()]
+    states += [PlanState(section=SectionState.model_validate({"kind": k})) for k in SLICES]
+
+    def work() -> None:
+        for state in states:
+            dose_frame(state, 0)
+
+    threading.Thread(target=work, name="planner2d-warm-up", daemon=True).start()
+
+
 async def _choices() -> dict[str, object]:
     """Sections, lessons, energies and wedges."""
+    _warm_up()
     lessons = [
         {
             "name": name,

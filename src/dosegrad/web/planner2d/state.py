@@ -98,9 +98,9 @@ class PlanState(Model):
     """All that the dose depends on, and what is wanted of it."""
 
     section: SectionState = SectionState()
-    structures: Annotated[list[StructureState], Field(max_length=6, default_factory=list)]
-    beams: Annotated[list[BeamState], Field(max_length=MAX_BEAMS, default_factory=list)]
-    goals: Annotated[list[_Sentence], Field(max_length=12, default_factory=list)]
+    structures: Annotated[list[StructureState], Field(max_length=6)] = Field(default_factory=list)
+    beams: Annotated[list[BeamState], Field(max_length=MAX_BEAMS)] = Field(default_factory=list)
+    goals: Annotated[list[_Sentence], Field(max_length=12)] = Field(default_factory=list)
     prescription: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
     isocentre: tuple[Position, Position] = (0.0, 0.0)
     depth: Literal["ray", "axis"] = "ray"

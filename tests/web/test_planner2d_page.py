@@ -1,0 +1,363 @@
+"""Planner 2D in a browser: by mouse, by keyboard, and when something goes wrong."""
+
+import json
+import os
+import shutil
+from itertools import pairwise
+
+import pytest
+
+BROWSER = os.environ.get("DOSEGRAD_BROWSER") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="neither Chromium nor Chrome is installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, served):
+    """The page, open and with its first dose; at the end the console must be clean."""
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 900}, accept_downloads=True, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    complaints = []
+    page.on(
+        "console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.complaints = complaints
+    open_page(page, served.url)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def open_page(page, url):
+    page.goto(url)
+    page.locator(".pill").wait_for(timeout=60_000)
+    page.wait_for_function("window.dosegradLatency !== undefined")
+
+
+def plan(page):
+    """The plan that the page keeps; settled changes only."""
+    return json.loads(page.evaluate("sessionStorage.getItem('dosegrad-planner2d') ?? 'null'"))
+
+
+def middle(locator):
+    box = locator.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page, locator, dx, dy):
+    x, y = middle(locator)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for k in range(1, 7):
+        page.mouse.move(x + dx * k / 6, y + dy * k / 6)
+    page.mouse.up()
+
+
+def head(page, number):
+    return page.get_by_role("slider", name=f"Beam {number}: gantry angle")
+
+
+def add_beam(page):
+    page.get_by_role("button", name="+ Beam").click()
+
+
+def choose_lesson(page, name):
+    page.get_by_role("combobox", name="Lesson").select_option(name)
+
+
+def test_a_beam_is_dragged_and_its_dose_follows(page):
+    before = page.get_by_label("Section of the patient").screenshot()
+    drag(page, head(page, 1), 160, 60)
+    page.wait_for_function("window.dosegradLatency.drawn.length >= 2")
+    angle = plan(page)["beams"][0]["gantry"]
+    assert 20 < angle < 80
+    assert head(page, 1).get_attribute("aria-valuenow") == str(int(angle))
+    page.wait_for_timeout(300)
+    assert page.get_by_label("Section of the patient").screenshot() != before
+
+
+def test_a_field_is_resized_by_its_edge(page):
+    drag(page, page.get_by_role("slider", name="Beam 1: field width").last, 30, 0)
+    assert plan(page)["beams"][0]["width"] > 85
+
+
+def test_the_target_is_moved_and_resized(page):
+    drag(page, page.locator("[data-resize=Target]"), 25, 20)
+    shape = plan(page)["structures"][0]["shape"]
+    assert shape["rx"] > 38
+    x, y = middle(page.locator("[data-structure=Target]"))
+    page.mouse.move(x + 15, y - 12)
+    page.mouse.down()
+    page.mouse.move(x + 40, y - 30, steps=4)
+    page.mouse.up()
+    moved = plan(page)["structures"][0]["shape"]
+    assert moved["x"] > 3
+    assert moved["y"] < -3
+    assert moved["rx"] == shape["rx"]
+
+
+def test_an_organ_is_drawn(page):
+    page.locator(".pick.organ").click()
+    page.get_by_role("button", name="Draw").click()
+    x, y = middle(page.locator(".stage"))
+    corners = [(-90, -60), (-40, -70), (-30, -20), (-80, -10), (-95, -40)]
+    page.mouse.move(x + corners[0][0], y + corners[0][1])
+    page.mouse.down()
+    for dx, dy in corners[1:]:
+        page.mouse.move(x + dx, y + dy, steps=8)
+    page.mouse.up()
+    shape = plan(page)["structures"][1]["shape"]
+    assert shape["kind"] == "polygon"
+    assert len(shape["points"]) >= 8
+
+
+def test_a_finger_turns_a_beam_too(browser, served):
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, has_touch=True)
+    page = context.new_page()
+    open_page(page, served.url)
+    x, y = middle(head(page, 2))
+    touch = context.new_cdp_session(page)
+
+    def send(kind, *points):
+        content = {"type": kind, "touchPoints": [{"x": a, "y": b} for a, b in points]}
+        touch.send("Input.dispatchTouchEvent", content)
+
+    send("touchStart", (x, y))
+    for k in range(1, 6):
+        send("touchMove", (x - 10 * k, y + 24 * k))
+    send("touchEnd")
+    page.wait_for_function("sessionStorage.getItem('dosegrad-planner2d') !== null")
+    assert plan(page)["beams"][1]["gantry"] > 100
+    context.close()
+
+
+def test_weights_are_optimised_and_undone(page):
+    page.get_by_role("button", name="Optimise weights").click()
+    page.get_by_text("Weights optimised").wait_for()
+    after = [beam["mu"] for beam in plan(page)["beams"]]
+    assert after != [75, 75, 75, 75]
+    page.keyboard.press("Control+z")
+    assert [beam["mu"] for beam in plan(page)["beams"]] == [75, 75, 75, 75]
+    page.get_by_role("button", name="Redo").click()
+    assert [beam["mu"] for beam in plan(page)["beams"]] == after
+
+
+def test_a_lesson_is_done(page):
+    choose_lesson(page, "opposed")
+    page.get_by_text("exactly two beams").wait_for()
+    assert not page.get_by_text("Lesson done").is_visible()
+    width = page.get_by_label("Field width, mm", exact=True)
+    width.fill("86")
+    width.press("Enter")
+    length = page.get_by_label("Field length, mm", exact=True)
+    length.fill("86")
+    length.press("Enter")
+    page.get_by_role("button", name="Oppose").click()
+    page.get_by_role("button", name="Optimise weights").click()
+    page.get_by_text("Lesson done").wait_for()
+
+
+def test_every_lesson_and_section_opens(page):
+    for name in ("wedges", "box", "cord", "tissue", "protons"):
+        choose_lesson(page, name)
+        page.get_by_role("button", name="Hint").click()
+        assert plan(page)["lesson"] == name
+    for kind in ("thorax", "head", "prostate", "water"):
+        page.get_by_role("combobox", name="Patient").select_option(kind)
+        page.wait_for_timeout(300)
+        assert plan(page)["section"]["kind"] == kind
+
+
+def test_the_probe_shows_every_factor(page):
+    page.get_by_role("button", name="Probe").click()
+    x, y = middle(page.locator(".stage"))
+    page.mouse.move(x + 12, y - 8)
+    table = page.get_by_role("table", name="Factors of the dose of beam 1")
+    table.wait_for()
+    for symbol in ("MU", "D0′", "Sc", "Sp", "TPR", "OAR", "P", "ISF"):
+        assert table.get_by_role("rowheader", name=symbol, exact=True).count() == 1
+    page.get_by_role("button", name="Protons").click()
+    table.get_by_role("rowheader", name="SOBP").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("choice", "name", "holds"),
+    [
+        ("csv", "dvh.csv", b'"Target (% of volume)"'),
+        ("dose", "dose.csv", b"dose (Gy)"),
+        ("json", "planner-2d.json", b'"beams"'),
+        ("toml", "plan.toml", b"[beams]"),
+        ("png", "planner-2d.png", b"\x89PNG"),
+    ],
+)
+def test_results_are_exported(page, choice, name, holds):
+    with page.expect_download() as expected:
+        page.get_by_label("Export or share").select_option(choice)
+    assert expected.value.suggested_filename == name
+    content = expected.value.path().read_bytes()
+    assert holds in content
+    if choice == "dose":
+        assert content.count(b"\n") == 201
+
+
+def test_an_address_carries_the_plan(page, served):
+    add_beam(page)
+    page.get_by_label("Export or share").select_option("link")
+    page.wait_for_function("location.hash.startsWith('#plan=')")
+    address = page.url
+    other = page.context.new_page()
+    open_page(other, address)
+    other.wait_for_function("document.querySelectorAll('.picks.beams li').length === 5")
+
+
+def test_plans_are_opened_from_files_and_bad_ones_refused(page, tmp_path):
+    with page.expect_download() as expected:
+        page.get_by_label("Export or share").select_option("json")
+    good = json.loads(expected.value.path().read_text())
+    good["beams"] = good["beams"][:1]
+    chooser = page.get_by_label("Plan file to open")
+    for name, content, message in (
+        ("broken.json", "{", "no JSON file"),
+        ("other.json", '{"a": 1}', "no plan of Planner 2D"),
+        ("huge.json", "[" * 300_000, "too large"),
+        ("evil.json", '{"beams":[],"structures":[{"name":1,"shape":{}}]}', "no plan"),
+    ):
+        file = tmp_path / name
+        file.write_text(content)
+        chooser.set_input_files(file)
+        page.get_by_text(message).wait_for()
+    file = tmp_path / "good.json"
+    file.write_text(json.dumps(good))
+    chooser.set_input_files(file)
+    page.wait_for_function("document.querySelectorAll('.picks.beams li').length === 1")
+
+
+def test_a_wrong_goal_is_explained_and_changes_nothing(page):
+    page.get_by_label("New goal").fill("Target is fine")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_text("Write a goal like").wait_for()
+    page.get_by_label("New goal").fill("Body: Dmax <= 2.5 Gy")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_text("3 of 4 goals").wait_for()
+
+
+def test_everything_can_be_done_by_keyboard(page):
+    """From the top: skip link, first beam, its angle and width, the target, weights."""
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip-link"
+    reached = set()
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "document.activeElement.getAttribute('aria-label') "
+                "?? document.activeElement.textContent.trim()"
+            )
+        )
+    words = "\n".join(reached)
+    for name in ("Beam 1: gantry angle", "Beam 1: field width", "Isocentre at", "Target: middle",
+                 "Lesson", "Patient", "Probe", "+ Beam", "Optimise weights", "New goal",
+                 "Export or share", "Resize"):  # fmt: skip
+        assert name in words, name
+    head(page, 1).focus()
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert plan(page)["beams"][0]["gantry"] == 29
+    page.get_by_role("slider", name="Beam 1: field width").last.focus()
+    page.keyboard.press("ArrowRight")
+    assert plan(page)["beams"][0]["width"] == 82
+    page.locator("[data-structure=Target]").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("+")
+    shape = plan(page)["structures"][0]["shape"]
+    assert (shape["y"], shape["rx"]) == (2, 34)
+    page.get_by_role("button", name="Optimise weights").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Weights optimised").wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("address", ["/", "/workspace"])
+def test_no_serious_fault_of_accessibility(browser, served, theme, address):
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 900}, color_scheme=theme, bypass_csp=True
+    )
+    page = context.new_page()
+    page.goto(served.url + address)
+    page.get_by_role("main").wait_for()
+    if address == "/":
+        page.locator(".pill").wait_for(timeout=60_000)
+        choose_lesson(page, "cord")
+        page.get_by_role("button", name="Probe").click()
+        page.wait_for_timeout(500)
+    found = Axe().run(page).response["violations"]
+    context.close()
+    serious = [(v["id"], [n["target"] for n in v["nodes"]][:3]) for v in found
+               if v["impact"] in ("serious", "critical")]  # fmt: skip
+    assert serious == []
+
+
+@pytest.mark.parametrize("width", [1024, 1280, 1440, 1920, 2560])
+def test_the_layout_holds(browser, served, width):
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    open_page(page, served.url)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    boxes = [page.locator(f".{part}").bounding_box() for part in ("left", "middle", "right")]
+    for one, next_one in pairwise(boxes):
+        assert one["x"] + one["width"] <= next_one["x"] + 1
+    assert page.locator(".stage").bounding_box()["width"] > 350
+    page.close()
+
+
+def test_two_tabs_do_not_disturb_each_other(page, served):
+    other = page.context.new_page()
+    open_page(other, served.url)
+    add_beam(other)
+    other.wait_for_function("document.querySelectorAll('.picks.beams li').length === 5")
+    assert page.locator(".picks.beams li").count() == 4
+
+
+def test_a_restarted_server_finds_the_plan_as_it_was(browser, serving):
+    with serving() as first:
+        port = first.port
+        page = browser.new_page(viewport={"width": 1300, "height": 800})
+        open_page(page, first.url)
+        add_beam(page)
+        page.wait_for_function("document.querySelectorAll('.picks.beams li').length === 5")
+    page.get_by_text("No connection").wait_for(timeout=20_000)
+    drag(page, head(page, 2), -40, 60)  # goes on without the server
+    with serving(port=port):
+        page.get_by_text("Connected", exact=True).wait_for(timeout=20_000)
+        assert page.locator(".picks.beams li").count() == 5
+        seen = page.evaluate("window.dosegradLatency.drawn.length")
+        drag(page, head(page, 1), 40, 10)
+        page.wait_for_function(f"window.dosegradLatency.drawn.length > {seen}")
+        page.close()
+
+
+def test_the_theme_is_chosen_and_kept(page):
+    page.get_by_role("button", name="Use dark colours").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.reload()
+    page.locator(".pill").wait_for()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
