@@ -51,11 +51,11 @@ def test_depth_dose(pair):
 
 
 def test_ranges_of_nominal_energies(pair):
-    """All energies lose the same in front of the water (nozzle, ripple filter): 0.5 to 2.5 mm."""
+    """All energies lose the same in front of the water (nozzle, ripple filter): 0.5 to 3 mm."""
     machine, theirs, ours = pair
     ion = IONS["12C" if machine.modality == "carbon" else "4He"]
     lost = float(ion_range(theirs.energy, ion)) - float(ion_range(ours.energy, ion))
-    assert 0.5 < lost < 2.5
+    assert 0.5 < lost < 3.0
 
 
 def test_lateral_spread(pair):

@@ -41,7 +41,7 @@ def steer(
     target: str,
     gantry: float | Sequence[float],
     couch: float | Sequence[float] = 0.0,
-    isocentre: Triple | None = None,
+    isocentre: Triple | Sequence[Triple] | None = None,
     bixel: float | None = None,
     spot_spacing: float = 5.0,
     lattice: Lattice = "square",
@@ -74,7 +74,8 @@ def steer(
     gantry, couch
         Angles, degree, one for each beam; a single couch angle holds for all.
     isocentre
-        (x, y, z), mm, patient LPS; by default the centre of mass of the target's voxels.
+        (x, y, z), mm, patient LPS, or one such point for each beam; by default the centre of mass
+        of the target's voxels.
     bixel
         Side of photon bixels in the isocentre plane, mm; 5 mm if not given.
     spot_spacing
@@ -133,9 +134,12 @@ def steer(
     patient.structure(target)
     growth = _margin(patient, margin, spot_spacing) + setup_margin
     region = grown_target(patient, target, growth)
-    centre = region.centre if isocentre is None else _point(isocentre)
+    centres = _isocentres(isocentre, region.centre, len(angles))
 
-    bare = [Beam(g, c, centre, machine.sad, patient.ct.position) for g, c in angles]
+    bare = [
+        Beam(g, c, centre, machine.sad, patient.ct.position)
+        for (g, c), centre in zip(angles, centres, strict=True)
+    ]
     rays = [_lattice(beam, region.corners, spot_spacing, lattice) for beam in bare]
     found = target_depths(patient, region, bare, rays, outside_body)
     plans = [
@@ -171,7 +175,7 @@ def _steer_photons(
     machine: PhotonMachine,
     target: str,
     angles: Sequence[tuple[float, float]],
-    isocentre: Triple | None,
+    isocentre: Triple | Sequence[Triple] | None,
     width: float,
     *,
     growth: float,
@@ -179,8 +183,11 @@ def _steer_photons(
     """Beams of bixels whose central rays cross the target grown by ``growth`` mm."""
     patient.structure(target)
     region = grown_target(patient, target, growth)
-    centre = region.centre if isocentre is None else _point(isocentre)
-    fields = [Beam(g, c, centre, machine.sad, patient.ct.position) for g, c in angles]
+    centres = _isocentres(isocentre, region.centre, len(angles))
+    fields = [
+        Beam(g, c, centre, machine.sad, patient.ct.position)
+        for (g, c), centre in zip(angles, centres, strict=True)
+    ]
     shift = _row_shift(machine, width)
     lattices = [_lattice(beam, region.corners, width, "square", shift) for beam in fields]
     return bixels_on_target(
@@ -377,6 +384,23 @@ def _check_margins(
     for name, value in named.items():
         if value is not None and not (np.isfinite(value) and value >= 0):
             raise SettingsError(f"{name} {value:g} is not possible; give zero or more.")
+
+
+def _isocentres(
+    given: Triple | Sequence[Triple] | None, centre: Triple, n_beams: int
+) -> list[Triple]:
+    """One isocentre for each beam: the target's centre, one point for all, or a point for each."""
+    if given is None:
+        return [centre] * n_beams
+    points = np.asarray(given, dtype=float)
+    if points.ndim == 1:
+        return [_point(points)] * n_beams
+    if points.shape != (n_beams, 3):
+        raise BeamError(
+            f"isocentres of shape {points.shape} do not fit {n_beams} beams; give one point "
+            "(x, y, z), mm, for all beams or one for each."
+        )
+    return [_point(p) for p in points]
 
 
 def _point(values: ArrayLike) -> Triple:

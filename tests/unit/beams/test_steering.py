@@ -228,3 +228,21 @@ def test_impossible_range_shifters_are_refused(thickness, distance):
 def test_angles_that_are_no_numbers_are_refused(water_box, toy_machine):
     with pytest.raises(BeamError, match="'left'"):
         steer(water_box, toy_machine, target="Target", gantry="left")
+
+
+def test_each_beam_may_have_an_isocentre_of_its_own(water_box, toy_machine):
+    """Spots move against the isocentre in the beam's frame, and cover the same target."""
+    apart = [(3.0, -5.0, 4.0), (-7.0, 0.0, 9.0)]
+    beams = steered(water_box, toy_machine, gantry=[0.0, 90.0], couch=[0.0, 30.0], isocentre=apart)
+    assert [b.isocentre for b in beams] == apart
+    target = water_box.structure("Target").mask(water_box.ct.grid)
+    centre = water_box.ct.grid.voxel_points(np.flatnonzero(target)).mean(axis=0)
+    for number, beam in enumerate(beams):
+        columns = beams.columns[beams.columns_of(number)]
+        expected = beam.to_gantry(centre)[:2]
+        middle = [0.5 * (columns[k].min() + columns[k].max()) for k in "xy"]
+        np.testing.assert_allclose(middle, expected, atol=5.1)  # one lattice step
+    same = steered(water_box, toy_machine, gantry=[0.0, 90.0], isocentre=(3.0, -5.0, 4.0))
+    assert {b.isocentre for b in same} == {(3.0, -5.0, 4.0)}
+    with pytest.raises(BeamError, match=r"shape \(2, 3\) do not fit 1 beams"):
+        steered(water_box, toy_machine, isocentre=apart)
