@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -58,7 +59,8 @@ def serve(
         threading.Timer(1.0, webbrowser.open, [_address(host, port, access)]).start()
     if access.token is not None:
         _log.warning("the pages can be reached from other machines by those with the address")
-    server.run()
+    with suppress(KeyboardInterrupt):  # the usual way to stop it
+        server.run()
 
 
 def make_server(
