@@ -154,7 +154,7 @@ def _draw_histogram(ax: Axes, result: GammaMap) -> None:
     ax.axvline(1.0, color="black", linewidth=0.8, linestyle="--")
     ax.set(xlim=(0.0, result.settings.max_gamma), yscale="log")
     frame(ax, x="gamma", y="voxels", size=8.0, grid=True)
-    ax.legend(fontsize=7.5, frameon=False)
+    ax.legend(fontsize=7.5, frameon=False, loc="upper right")
 
 
 def _profile(result: GammaMap, doses: dict[str, Dose]) -> Figure:
