@@ -49,14 +49,16 @@ def evaluate(
     elif not quiet:
         if goals:
             say(f"{report}\n")
-        say(statistics_as_text(statistics))
+        say(statistics_as_text(statistics, dose.unit))
     return ExitCode.DONE if report.all_met else ExitCode.GOALS_NOT_MET
 
 
 def load_case(
     place: Path, patient: str | None, goals: Sequence[str] | None
 ) -> tuple[Plan, Dose, Patient, Sequence[str]]:
-    """A saved plan, its dose, its patient and its goals; those given go first.
+    """A saved plan, its dose (RBE-weighted if it has that), its patient and its goals.
+
+    Goals that are given go before those of the plan file.
 
     Raises
     ------
@@ -70,7 +72,8 @@ def load_case(
     if saved.dose is None:
         raise PlanError(f"plan '{place}' holds no dose; compute one first with compute_dose.")
     subject = find_patient(patient) if patient else _patient_of(request, place)
-    return saved, saved.dose, subject, goals or (request.check.goals if request else ())
+    shown = saved.dose if saved.rbe_dose is None else saved.rbe_dose
+    return saved, shown, subject, goals or (request.check.goals if request else ())
 
 
 def _patient_of(request: PlanFile | None, folder: Path) -> Patient:
