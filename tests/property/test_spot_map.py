@@ -7,7 +7,7 @@ from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams, RangeShifter
 from dosegrad.engines.pencil_beam.engine import PencilBeam
 from dosegrad.errors import PlanError
 from dosegrad.influence import _spot_kernels, _spot_reference
-from dosegrad.influence._spot_setup import _coefficients
+from dosegrad.influence._spot_setup import coefficients
 from dosegrad.influence.dose_map import dot_test
 from dosegrad.influence.spot_map import SpotDoseMap
 from dosegrad.patient.water import water_medium
@@ -118,7 +118,7 @@ def test_dose_is_near_that_of_the_standard_engine(water_box, toy_machine):
 def test_window_keeps_the_integral_of_each_depth(toy_machine):
     data = toy_machine.at_energy(100.0)
     depths, variances = np.linspace(0.0, 80.0, 9), np.linspace(16.0, 30.0, 9)
-    found = _coefficients(data, depths, variances, 0.995)
+    found = coefficients(data, depths, variances, 0.995)
     dose = np.interp(depths, data.depths, data.dose) * GY_PER_MEV_CM2_PER_G_PER_MM2
     for k in range(depths.size):
         r2 = np.linspace(0.0, found[2][k], 20001)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,5 +29,5 @@ class SpotField(NamedTuple):
     boxes: NDArray[np.float64]
     stops: NDArray[np.int64]
     reaches: NDArray[np.float64]
-    gaussians: NDArray[np.float32]
-    limits: NDArray[np.float32]
+    gaussians: NDArray[np.floating[Any]]
+    limits: NDArray[np.floating[Any]]

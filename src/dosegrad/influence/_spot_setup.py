@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,31 @@ from dosegrad.influence._spot_reference import OPEN_UP_TO
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
 from dosegrad.units import GY_PER_MEV_CM2_PER_G_PER_MM2
 
-__all__ = ["prepare_field"]
+__all__ = ["Layout", "coefficients", "lay_out", "prepare_field", "spot_variances"]
 
 #: Width of a tile in the isocentre plane, mm.
 _TILE: Final = 6.0
 #: Nodes and weights on (0, 1) for integrals over the closing window.
 _NODES, _NODE_WEIGHTS = (0.5 * a for a in np.polynomial.legendre.leggauss(12))
+
+
+class Layout(NamedTuple):
+    """Voxels of a beam, tile by tile and within a tile by depth.
+
+    As in :class:`~dosegrad.influence._spot_arrays.SpotField`; besides ``rows`` (n,) of the voxels,
+    the size ``scale`` (n,) there relative to the isocentre plane, ``depths`` (n,), mm, and where
+    each tile meets the skin.
+    """
+
+    us: Array
+    vs: Array
+    scale: Array
+    depths: Array
+    rows: NDArray[np.int64]
+    tile: NDArray[np.int64]
+    heads: NDArray[np.int64]
+    boxes: Array
+    skin: Skin
 
 
 def prepare_field(
@@ -61,6 +80,40 @@ def prepare_field(
         Range errors, as of the pencil beam engine.
     """
     data = [machine.at_energy(float(energy)) for energy in energies]
+    error = (range_percent, range_mm)
+    us, vs, scale, depths, rows, tile, heads, boxes, skin = lay_out(
+        medium, machine, beam, data, voxels, box, error
+    )
+    n_layers, n_tiles, n = len(data), boxes.shape[0], rows.size
+    n_gaussians = max(d.sigmas.shape[0] for d in data)
+    gaussians = np.zeros((n_layers, n, 2 * n_gaussians), dtype=np.float32)
+    limits = np.ones((n_layers, n), dtype=np.float32)
+    stops = np.zeros((n_layers, n_tiles), dtype=np.int64)
+    reaches = np.zeros((n_layers, n_tiles))
+    for k, one in enumerate(data):
+        variances = spot_variances(machine, beam, one, skin)[tile]
+        inside = depths <= one.depths[-1] - one.offset
+        stops[k] = np.add.reduceat(inside, heads[:-1])
+        m = one.sigmas.shape[0]
+        found = coefficients(one, depths[inside], variances[inside], cutoff)
+        s2 = scale[inside] ** 2
+        gaussians[k, inside, : 2 * m : 2] = found[0].T
+        gaussians[k, inside, 1 : 2 * m : 2] = (found[1] * s2).T
+        limits[k, inside] = found[2] / s2
+        reaches[k] = np.sqrt(np.maximum.reduceat(np.where(inside, limits[k], 0.0), heads[:-1]))
+    return SpotField(us, vs, heads, boxes, stops, reaches, gaussians, limits), rows
+
+
+def lay_out(
+    medium: Stopping,
+    machine: ParticleMachine,
+    beam: Beam,
+    data: list[PencilBeamData],
+    voxels: IntArray,
+    box: tuple[Array, Array],
+    error: tuple[float, float],
+) -> Layout:
+    """Voxels of a beam in tiles, with depths under a range ``error``, per cent and mm."""
     us, vs, scale, rows = _projected(medium, beam, voxels, data, box)
     tile, heads, boxes = _tiles(us, vs)
     skin = meet_skin(medium, beam, np.column_stack([boxes[:, :2].mean(1), boxes[:, 2:].mean(1)]))
@@ -70,30 +123,11 @@ def prepare_field(
             f"the patient reaches {-distance.min():.0f} mm past the nozzle exit at gantry "
             f"{beam.gantry:g}°. Move the isocentre, or leave out what is not in the beam's way."
         )
-    depths = _depths(medium, beam, voxels[rows], skin, tile, (range_percent, range_mm))
+    depths = _depths(medium, beam, voxels[rows], skin, tile, error)
     depths += air_thickness(distance, machine.air_offset)[tile]
     order = np.lexsort([depths, tile])
     us, vs, scale, depths = us[order], vs[order], scale[order], depths[order]
-    rows, tile = rows[order], tile[order]
-
-    n_layers, n_tiles, n = len(data), boxes.shape[0], rows.size
-    n_gaussians = max(d.sigmas.shape[0] for d in data)
-    gaussians = np.zeros((n_layers, n, 2 * n_gaussians), dtype=np.float32)
-    limits = np.ones((n_layers, n), dtype=np.float32)
-    stops = np.zeros((n_layers, n_tiles), dtype=np.int64)
-    reaches = np.zeros((n_layers, n_tiles))
-    for k, one in enumerate(data):
-        variances = _spot_variances(machine, beam, one, skin)[tile]
-        inside = depths <= one.depths[-1] - one.offset
-        stops[k] = np.add.reduceat(inside, heads[:-1])
-        m = one.sigmas.shape[0]
-        found = _coefficients(one, depths[inside], variances[inside], cutoff)
-        s2 = scale[inside] ** 2
-        gaussians[k, inside, : 2 * m : 2] = found[0].T
-        gaussians[k, inside, 1 : 2 * m : 2] = (found[1] * s2).T
-        limits[k, inside] = found[2] / s2
-        reaches[k] = np.sqrt(np.maximum.reduceat(np.where(inside, limits[k], 0.0), heads[:-1]))
-    return SpotField(us, vs, heads, boxes, stops, reaches, gaussians, limits), rows
+    return Layout(us, vs, scale, depths, rows[order], tile[order], heads, boxes, skin)
 
 
 def _projected(
@@ -158,9 +192,7 @@ def _depths(
     return behind
 
 
-def _spot_variances(
-    machine: ParticleMachine, beam: Beam, data: PencilBeamData, skin: Skin
-) -> Array:
+def spot_variances(machine: ParticleMachine, beam: Beam, data: PencilBeamData, skin: Skin) -> Array:
     """Variances (n_tiles,) of a layer's spots at the skin, mm2, range shifter included."""
     distance = machine.nozzle_distance - skin.heights
     variances: Array = np.interp(distance, data.focus_distance, data.focus_sigma) ** 2
@@ -175,7 +207,7 @@ def _spot_variances(
     )
 
 
-def _coefficients(
+def coefficients(
     data: PencilBeamData, depths: Array, variances: Array, cutoff: float
 ) -> tuple[Array, Array, Array]:
     r"""Heights (k, n), steepness (k, n) and squared reach (n,) at depths, in the patient.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,14 +20,14 @@ from dosegrad.influence._spot_setup import prepare_field
 from dosegrad.influence.dose_map import Pullback
 from dosegrad.machine.particle import ParticleMachine
 
-__all__ = ["SpotDoseMap"]
+__all__ = ["BeamGroup", "BeamSpots", "SpotDoseMap", "particle_machine", "spots_by_beam"]
 
 #: Blocks of spots that run side by side; fixed, so that results do not depend on threads.
 _BLOCKS: Final = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _BeamSpots:
+class BeamSpots:
     """One beam: its voxels, and its columns in the order of layers."""
 
     field: SpotField
@@ -34,6 +35,24 @@ class _BeamSpots:
     columns: NDArray[np.int64]
     layers: NDArray[np.int64]
     sizes: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BeamGroup:
+    """Columns of one beam in the order of layers, and how far they may move."""
+
+    index: int
+    energies: Array
+    columns: NDArray[np.int64]
+    layers: NDArray[np.int64]
+    box: tuple[Array, Array]
+
+    def with_field(
+        self, machine: ParticleMachine, field: SpotField, rows: NDArray[np.int64]
+    ) -> BeamSpots:
+        """These columns with the arrays of their beam, and the row of each of its voxels."""
+        sizes = np.array([_peak_size(machine, float(energy)) for energy in self.energies])
+        return BeamSpots(field, rows, self.columns, self.layers, sizes[self.layers])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +87,7 @@ class SpotDoseMap:
 
     n_columns: int
     n_voxels: int
-    beams: tuple[_BeamSpots, ...]
+    beams: tuple[BeamSpots, ...]
 
     @classmethod
     def of(
@@ -103,31 +122,17 @@ class SpotDoseMap:
             If source or nozzle would lie in the patient, or a beam reaches no voxel.
         """
         settings = PencilBeam() if engine is None else engine
-        machine = beams.machine
-        if not isinstance(machine, ParticleMachine):
-            raise CapabilityError(
-                f"machine {machine.name!r} delivers no spots, so none can move; choose a particle "
-                "machine, or optimise() for bixels."
-            )
+        machine = particle_machine(beams)
         parts = []
-        for index in range(len(beams)):
-            part = beams.columns_of(index)
-            columns = beams.columns[part]
-            if columns.size == 0:
-                continue
-            energies, layer = np.unique(columns["energy"], return_inverse=True)
-            order = np.lexsort([columns["x"], columns["y"], layer.reshape(-1)]).astype(np.int64)
-            layers = layer.reshape(-1)[order].astype(np.int64)
-            spots = np.column_stack([columns["x"], columns["y"]])
+        for group in spots_by_beam(beams, max_shift):
             found, rows = prepare_field(
-                *(medium, machine, beams[index], energies, voxels),
-                box=(spots.min(axis=0) - max_shift, spots.max(axis=0) + max_shift),
+                *(medium, machine, beams[group.index], group.energies, voxels),
+                box=group.box,
                 cutoff=settings.lateral_cutoff,
                 range_percent=settings.range_percent,
                 range_mm=settings.range_mm,
             )
-            sizes = np.array([_peak_size(machine, float(energy)) for energy in energies])
-            parts.append(_BeamSpots(found, rows, order + part.start, layers, sizes[layers]))
+            parts.append(group.with_field(machine, found, rows))
         return cls(beams.n_columns, len(voxels), tuple(parts))
 
     @property
@@ -221,6 +226,38 @@ class SpotDoseMap:
                 f"{self.n_variables} numbers: weights, then x, then y."
             )
         return np.ascontiguousarray(given.reshape(3, -1).T)
+
+
+def particle_machine(beams: Beams) -> ParticleMachine:
+    """The machine of ``beams``, which must deliver spots.
+
+    Raises
+    ------
+    CapabilityError
+        If it does not.
+    """
+    machine = beams.machine
+    if not isinstance(machine, ParticleMachine):
+        raise CapabilityError(
+            f"machine {machine.name!r} delivers no spots, so none can move; choose a particle "
+            "machine, or optimise() for bixels."
+        )
+    return machine
+
+
+def spots_by_beam(beams: Beams, max_shift: float) -> Iterator[BeamGroup]:
+    """Columns of each beam that has some, layer by layer."""
+    for index in range(len(beams)):
+        part = beams.columns_of(index)
+        columns = beams.columns[part]
+        if columns.size == 0:
+            continue
+        energies, layer = np.unique(columns["energy"], return_inverse=True)
+        order = np.lexsort([columns["x"], columns["y"], layer.reshape(-1)]).astype(np.int64)
+        layers = layer.reshape(-1)[order].astype(np.int64)
+        spots = np.column_stack([columns["x"], columns["y"]])
+        box = spots.min(axis=0) - max_shift, spots.max(axis=0) + max_shift
+        yield BeamGroup(index, energies, order + part.start, layers, box)
 
 
 def _peak_size(machine: ParticleMachine, energy: float) -> float:
