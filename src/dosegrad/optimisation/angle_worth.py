@@ -65,11 +65,11 @@ class CandidateBeams:
         cosine = float(np.dot(self.beams[first].direction, self.beams[second].direction))
         return float(np.arccos(np.clip(cosine, -1.0, 1.0)))
 
-    def solve(self, members: Sequence[int]) -> tuple[float, Array]:
+    def solve(self, members: Sequence[int], longer: int = 1) -> tuple[float, Array]:
         """Objective of a set after some iterations, and its weights (n_columns,) among all.
 
         Every set begins with equal weights, so that values can be compared. A set of none is a
-        plan without dose.
+        plan without dose. It gets ``longer`` times the usual iterations.
         """
         weights = np.zeros(self.matrix.shape[1])
         columns = self._columns(members)
@@ -83,7 +83,7 @@ class CandidateBeams:
             function.value_and_gradient,
             first,
             scale=typical_steps(function, first),
-            max_iterations=self.iterations,
+            max_iterations=longer * self.iterations,
             watch=lambda *_: False,
         )
         weights[columns] = solution.variables

@@ -17,8 +17,8 @@ def angles(choice: AngleChoice) -> Figure:
     """Polar figure of what each candidate is worth; one dial for each couch angle.
 
     The length of a bar is the lowest objective that was found, divided by the lowest with this
-    beam: 1 for the chosen beams, which are dark, and less the more a plan would lose by having to
-    use the candidate. Gantry 0° is at the top and 90° to the right.
+    beam, both after the few iterations of the search: less the more a plan would lose by having to
+    use the candidate. Chosen beams are dark. Gantry 0° is at the top and 90° to the right.
     """
     couches = sorted({couch for _, couch in choice.candidates})
     figure = new_figure(4.2 * len(couches), 4.6)
