@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias
@@ -68,6 +69,7 @@ def optimise_spots(
     merge_within: float = 1.0,
     prune_below: float = 1e-2,
     minimum_weight: float = 0.0,
+    watch: Callable[[Array], None] | None = None,
 ) -> Plan:
     r"""The plan whose weights and spot positions together make the objectives least.
 
@@ -109,6 +111,8 @@ def optimise_spots(
         Spots of less than this many times the mean weight are left out.
     minimum_weight
         Least weight of a spot that is delivered, 10^6 particles for the whole course.
+    watch
+        Called with weight, x and y of every column (n_columns, 3) after each move.
 
     Returns
     -------
@@ -136,7 +140,7 @@ def optimise_spots(
     sampled = sample_terms(patient, beams, dose_grid, objectives)
     spots = SpotDoseMap.of(medium, beams, sampled.voxels, engine=chosen, max_shift=max_shift)
     problem = DoseProblem(spots, sampled.terms, sampled.shares)
-    course = _Course(tolerance, max_iterations, method)
+    course = _Course(tolerance, max_iterations, method, watch)
     start = _first_spots(problem, beams, initial)
     at = course.run(problem, start, _box(beams, max_shift))
 
@@ -180,6 +184,7 @@ class _Course:
     tolerance: float
     max_iterations: int
     method: Method
+    watch: Callable[[Array], None] | None = None
     history: list[float] = field(default_factory=list)
     n_moves: int = 0
 
@@ -251,6 +256,10 @@ class _Course:
         seen: list[float] = []
 
         def follow(intermediate_result: OptimizeResult) -> None:
+            if self.watch is not None:
+                moved = start.copy()
+                moved[free] = intermediate_result.x * unit
+                self.watch(moved.reshape(3, -1).T)
             self._follow(seen, float(intermediate_result.fun))
 
         limits: Any = import_module("threadpoolctl").threadpool_limits
