@@ -13,7 +13,7 @@ from dosegrad.report.page import Picture
 
 __all__ = ["drawn", "painted"]
 
-_DOTS: Final = 110  # per inch
+_DOTS: Final = 144  # per inch
 
 
 def painted(figure: Figure, *, alt: str, caption: str) -> Picture:
