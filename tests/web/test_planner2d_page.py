@@ -193,6 +193,9 @@ def test_the_probe_shows_every_factor(page):
     table.wait_for()
     for symbol in ("MU", "D0′", "Sc", "Sp", "TPR", "OAR", "P", "ISF"):
         assert table.get_by_role("rowheader", name=symbol, exact=True).count() == 1
+    page.wait_for_function(
+        "!document.querySelector('.probe-panel header').textContent.includes('(0, 0)')"
+    )
     page.get_by_role("button", name="Protons").click()
     table.get_by_role("rowheader", name="SOBP").wait_for()
 

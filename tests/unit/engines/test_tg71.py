@@ -96,6 +96,10 @@ def test_the_compiled_loop_equals_its_plain_twin(engine):
     _kernels.add_plane_dose(arrays, field, distance, lateral, water, compiled)
     _reference.add_plane_dose(arrays, field, distance, lateral, water, plain)
     np.testing.assert_allclose(compiled, plain, rtol=1e-12)
+    source, points = np.array([300.0, -950.0]), rng.uniform(-130, 130, (400, 2))  # some outside
+    _kernels.ellipse_depth(120.0, 90.0, source, points, compiled)
+    _reference.ellipse_depth(120.0, 90.0, source, points, plain)
+    np.testing.assert_allclose(compiled, plain, rtol=1e-10, atol=1e-9)
 
 
 @pytest.mark.parametrize("depth", ["ray", "axis"])

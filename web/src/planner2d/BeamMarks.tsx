@@ -94,7 +94,7 @@ function BeamMark(
   const name = `Beam ${index + 1}`;
   return (
     <g class={`beam ${selected ? "selected" : ""} ${beam.energy === "protons" ? "protons" : ""}`}>
-      <polygon class="field" points={corners.map((p) => p.join(",")).join(" ")} />
+      {selected && <polygon class="field" points={corners.map((p) => p.join(",")).join(" ")} />}
       {[-1, 1].map((side) => (
         <line
           key={side}
@@ -103,7 +103,7 @@ function BeamMark(
           stroke-width={(selected ? 1.8 : 1) * tip}
         />
       ))}
-      <line class="axis" {...ends(head, at(far, 0))} stroke-width={tip} stroke-dasharray={`${5 * tip} ${4 * tip}`} />
+      <line class="axis" {...ends(head, at(far, 0))} stroke-width={tip} stroke-dasharray={selected ? `${5 * tip} ${4 * tip}` : undefined} />
       {beam.wedge !== 0 && (
         <polygon class="wedge" points={wedge(beam, at, near, tip)} stroke-width={tip} />
       )}

@@ -55,7 +55,7 @@ export function PlannerPage() {
         </div>
         <div class="middle">
           <section class="panel stage-panel" aria-label="Section with dose">
-            <div class="row toolbar" role="toolbar" aria-label="Tools">
+            <div class="row wrap toolbar" role="toolbar" aria-label="Tools">
               <button aria-pressed={tool === "move"} onClick={() => chooseTool("move")}>
                 Move
               </button>
@@ -64,6 +64,14 @@ export function PlannerPage() {
               </button>
               <span class="grow" />
               <Summary store={store} />
+              <button
+                class="primary"
+                disabled={store.busy || store.plan.beams.length === 0}
+                title="Change the monitor units so that goals are missed least"
+                onClick={() => void store.optimise()}
+              >
+                {store.busy ? "Optimising …" : "Optimise weights"}
+              </button>
             </div>
             <Stage store={store} look={look} tool={tool} section={section} onDrawn={drawn} />
             <Legend store={store} />

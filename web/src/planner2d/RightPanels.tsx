@@ -189,9 +189,6 @@ export function GoalPanel({ store }: { store: Store }) {
         </datalist>
         <button type="submit" disabled={plan.goals.length >= 12}>Add</button>
       </form>
-      <button class="primary" disabled={store.busy || plan.beams.length === 0} onClick={() => void store.optimise()}>
-        {store.busy ? "Optimising …" : "Optimise weights"}
-      </button>
     </section>
   );
 }

@@ -10,7 +10,7 @@ from dosegrad.arrays import Array
 from dosegrad.engines.tg71.model import penumbra
 from dosegrad.engines.tg71.tables import Curve, Sheet
 
-__all__ = ["PlaneField", "PlaneTables", "add_plane_dose"]
+__all__ = ["PlaneField", "PlaneTables", "add_plane_dose", "ellipse_depth"]
 
 
 class PlaneTables(NamedTuple):
@@ -61,3 +61,18 @@ def add_plane_dose(
         * (field.reference / distance) ** 2
         * np.exp(field.wedge_slope * lateral / grown)
     )
+
+
+def ellipse_depth(semi_x: float, semi_y: float, source: Array, points: Array, depth: Array) -> None:
+    """Length, mm, in an ellipse about the origin from the source to points (n, 2), in ``depth``.
+
+    A ray enters at the smaller solution t of ``|(source + t (point - source)) / semi| = 1``.
+    """
+    scale = np.array([semi_x, semi_y])
+    rays = points - source
+    u, s = rays / scale, source / scale
+    a, b, c = (u * u).sum(-1), (u * s).sum(-1), float(s @ s) - 1.0
+    with np.errstate(invalid="ignore"):
+        entry = (-b - np.sqrt(b * b - a * c)) / a
+    lengths = np.hypot(rays[:, 0], rays[:, 1])
+    depth[:] = np.maximum(np.nan_to_num((1.0 - entry) * lengths), 0.0)

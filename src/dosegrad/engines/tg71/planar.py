@@ -86,10 +86,11 @@ class Ellipse:
 
     def ray_depth(self, source: Array, points: Array) -> Array:
         """Length (n,), mm, in the ellipse from the source to points within."""
-        rays = points - source
-        lengths = np.hypot(rays[:, 0], rays[:, 1])
-        entries = self.entry(source, rays / lengths[:, None])
-        depth: Array = np.maximum(np.nan_to_num(lengths - entries), 0.0)
+        places = np.ascontiguousarray(points, dtype=float)
+        depth = np.empty(len(places))
+        _kernels().ellipse_depth(
+            float(self.semi_x), float(self.semi_y), np.asarray(source, dtype=float), places, depth
+        )
         return depth
 
     def axis_depth(self, source: Array, direction: Array, distances: Array) -> Array:

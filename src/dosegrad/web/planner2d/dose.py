@@ -71,7 +71,7 @@ def planar_beam(beam: BeamState, isocentre: tuple[float, float]) -> PlanarBeam:
 def doses_per_mu(state: PlanState) -> Array:
     """Dose of each beam, Gy per MU, at the pixels in the patient, (n_beams, n_pixels)."""
     rows = [beam_dose_per_mu(state, beam) for beam in state.beams]
-    return np.stack(rows) if rows else np.zeros((0, int(canvas_of(state.section).inside.sum())))
+    return np.stack(rows) if rows else np.zeros((0, len(canvas_of(state.section).body)))
 
 
 def beam_dose_per_mu(state: PlanState, beam: BeamState) -> Array:
@@ -87,8 +87,9 @@ def dose_at(state: PlanState, beam: BeamState, points: Array) -> Array:
 
 def total_dose(state: PlanState) -> Array:
     """Dose, Gy, at the pixels in the patient."""
-    units = np.array([beam.mu for beam in state.beams])
-    dose: Array = units @ doses_per_mu(state)
+    dose = np.zeros(len(canvas_of(state.section).body))
+    for beam in state.beams:
+        dose += beam.mu * beam_dose_per_mu(state, beam)
     return dose
 
 

@@ -80,6 +80,8 @@ class Canvas:
         Pixel centres (n, 2), rows from the top.
     inside
         Whether they lie in the patient, (n,).
+    body
+        Those that do, (m, 2).
     photons, protons
         The section as the two see it.
     """
@@ -87,14 +89,9 @@ class Canvas:
     width: float
     points: Array
     inside: BoolArray
+    body: Array
     photons: Ellipse | Slice
     protons: Ellipse | Slice
-
-    @property
-    def body(self) -> Array:
-        """Pixel centres (m, 2) in the patient."""
-        within: Array = self.points[self.inside]
-        return within
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +172,8 @@ def section_image(section: SectionState) -> bytes:
 def _canvas(width: float, photons: Ellipse | Slice, protons: Ellipse | Slice) -> Canvas:
     axis = pixel_centres(N_PIXELS, width)
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    return Canvas(width, points, photons.inside(points), photons, protons)
+    inside = photons.inside(points)
+    return Canvas(width, points, inside, points[inside], photons, protons)
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,91 @@
+"""Pictures of the pages for the documentation: python docs/screenshots.py
+
+Needs Chromium or Chrome. Writes ``docs/images/<name>-<theme>.png``, in few colours to keep them
+small.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from dosegrad.web.security import Access
+from dosegrad.web.server import make_server
+
+IMAGES = Path(__file__).parent / "images"
+SIZE = {"width": 1440, "height": 900}
+
+
+def planner2d(page: Page, url: str) -> None:
+    """The four-field box, solved."""
+    page.goto(url)
+    page.locator(".pill").wait_for(timeout=120_000)
+    page.get_by_role("combobox", name="Lesson").select_option("box")
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="+ Beam").click()
+    page.get_by_role("button", name="Oppose").click()
+    page.get_by_role("button", name="Optimise weights").click()
+    page.get_by_text("Lesson done").wait_for(timeout=60_000)
+    page.wait_for_timeout(6500)  # until the message has gone
+    page.evaluate("scrollTo(0, 0)")
+
+
+def probe(page: Page, url: str) -> None:
+    """Lung, and the factors of the dose at a point behind it."""
+    page.goto(url)
+    page.locator(".pill").wait_for(timeout=120_000)
+    page.get_by_role("combobox", name="Lesson").select_option("tissue")
+    page.get_by_role("button", name="Probe").click()
+    page.wait_for_timeout(1500)
+    box = page.locator(".stage").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.64 * box["width"], box["y"] + 0.5 * box["height"])
+    page.wait_for_timeout(2000)
+
+
+PAGES = {"planner2d": planner2d, "probe": probe}
+
+
+def main() -> None:
+    """Take every picture, light and dark."""
+    chromium = (
+        os.environ.get("DOSEGRAD_BROWSER")
+        or shutil.which("chromium")
+        or shutil.which("google-chrome")
+    )
+    if chromium is None:
+        sys.exit("neither Chromium nor Chrome is installed")
+    server = make_server(port=0, host="127.0.0.1", folder=None, access=Access())
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for name, prepare in PAGES.items():
+            for theme in ("light", "dark"):
+                page = browser.new_page(viewport=SIZE, color_scheme=theme)  # type: ignore[arg-type]
+                prepare(page, url)
+                picture = Image.open(io.BytesIO(page.screenshot()))
+                path = IMAGES / f"{name}-{theme}.png"
+                picture.convert("RGB").resize((1080, 675), Image.Resampling.LANCZOS).quantize(
+                    256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+                ).save(path, optimize=True)
+                print(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+                page.close()
+        browser.close()
+    server.should_exit = True
+    thread.join(timeout=5)
+
+
+if __name__ == "__main__":
+    main()
