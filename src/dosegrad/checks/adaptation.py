@@ -177,8 +177,9 @@ def adapt(
     on_plan = today if registration is None else registration.resample(today)
     planned, more = _planned(study, patient, plan, full)
     plan = replace(plan, dose=planned)
-    changes, method = predict_changes(patient, plan, planned, on_plan, full)
-    forecasts = forecast_goals(patient, plan, planned, on_plan, parsed, changes)
+    named = [goal.structure for goal in parsed]
+    changes, method = predict_changes(patient, plan, planned, on_plan, full, also=named)
+    forecasts = forecast_goals(patient, plan, planned, on_plan, parsed, changes, full)
     case = Adaptation(
         patient, plan, planned, on_plan, registration, changes, forecasts, "undecided", (), method,
         tuple(dict.fromkeys([*notes, *more])),

@@ -100,12 +100,12 @@ class GoalForecast:
     recomputed: float | None = None
 
 
-def _names(patient: Patient, dose: Dose) -> list[str]:
-    """Targets and organs that have voxels on the dose grid."""
+def _names(patient: Patient, dose: Dose, also: Sequence[str]) -> list[str]:
+    """Targets, organs and those that are named ``also``, if they have voxels on the dose grid."""
     return [
         name
         for name, structure in patient.structures.items()
-        if structure.role != "external" and structure.mask(dose.grid).any()
+        if (structure.role != "external" or name in also) and structure.mask(dose.grid).any()
     ]
 
 
@@ -116,9 +116,17 @@ def _adjoint() -> Callable[..., Any]:
 
 
 def predict_changes(
-    patient: Patient, plan: Plan, planned: Dose, today: CT, engine: Yoda
+    patient: Patient,
+    plan: Plan,
+    planned: Dose,
+    today: CT,
+    engine: Yoda,
+    *,
+    also: Sequence[str] = (),
 ) -> tuple[tuple[MeanChange, ...], str]:
     """Changes of mean doses by the adjoint, and how they were predicted.
+
+    Those of all targets and organs, and of structures named ``also``.
 
     Raises
     ------
@@ -127,7 +135,7 @@ def predict_changes(
     """
     from dosegrad.objectives import MeanDose
 
-    names = _names(patient, planned)
+    names = _names(patient, planned, also)
     if not names:
         raise PatientError(
             "the study has neither target nor organ on the dose grid whose dose could be followed; "
@@ -162,13 +170,14 @@ def forecast_goals(
     today: CT,
     goals: Sequence[Goal],
     changes: Sequence[MeanChange],
+    engine: Yoda,
 ) -> tuple[GoalForecast, ...]:
     """Every goal on today's CT; ``changes`` are those of mean doses."""
     if not goals:
         return ()
     by_name = {change.name: change for change in changes}
     before = evaluate(planned, patient, goals)
-    quick = _quick(patient, plan, planned, today) if not all(map(_is_mean, goals)) else None
+    quick = _quick(patient, plan, planned, today, engine) if not all(map(_is_mean, goals)) else None
     after = before if quick is None else evaluate(quick, patient, goals)
     found = []
     for goal, first, second in zip(goals, before, after, strict=True):
@@ -208,11 +217,11 @@ def _volume_uncertainty(goal: Goal, dose: Dose, patient: Patient, apart: float) 
     return 0.5 * abs(values[1] - values[0])
 
 
-def _quick(patient: Patient, plan: Plan, planned: Dose, today: CT) -> Dose:
+def _quick(patient: Patient, plan: Plan, planned: Dose, today: CT, engine: Yoda) -> Dose:
     """The plan's dose and what changes in water-equivalent depths."""
-    engine = Yoda(mode="wet")
-    before = compute_on(patient, plan, planned.grid, engine)
-    after = compute_on(with_ct(patient, today), plan, planned.grid, engine)
+    quick = replace(engine, mode="wet")
+    before = compute_on(patient, plan, planned.grid, quick)
+    after = compute_on(with_ct(patient, today), plan, planned.grid, quick)
     array = np.maximum(planned.array + after.array - before.array, 0.0)
     return replace(planned, array=array, provenance=after.provenance)
 

@@ -96,6 +96,13 @@ def test_other_goals_follow_from_a_quick_dose(small, predicting):
     assert first.uncertainty > 0.1
 
 
+def test_goals_on_the_body_are_predicted_too(small, predicting):
+    predicting(Body=(0.5, 0.01))
+    found = run(small, goals=["Body: Dmean <= 100 Gy"])
+    assert found.goals[0].predicted == pytest.approx(found.goals[0].before + 0.5)
+    assert found.verdict == "pass"
+
+
 def test_the_recomputed_dose_decides_when_asked_for(small, predicting):
     predicting(CTV=(-10.0, 0.1))
     today = small.ball(swelling=8.0).ct
