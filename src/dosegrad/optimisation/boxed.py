@@ -31,6 +31,7 @@ def minimise_between(
     max_iterations: int,
     tolerance: float,
     tell: Callable[[float], None],
+    memory: int = _MEMORY,
 ) -> Array:
     """The best variables (n,) between ``low`` and ``high`` that L-BFGS-B finds from ``start``.
 
@@ -49,6 +50,8 @@ def minimise_between(
         When to end.
     tell
         Called with the objective after each iteration.
+    memory
+        Past steps that shape the next one.
     """
     free = high > low
     if not free.any():
@@ -82,7 +85,7 @@ def minimise_between(
             bounds=np.column_stack([low[free] / scale[free], high[free] / scale[free]]),
             callback=follow,
             options={
-                "maxcor": _MEMORY,
+                "maxcor": memory,
                 "maxiter": max_iterations,
                 "maxfun": 20 * max_iterations,
                 "ftol": 0.0,

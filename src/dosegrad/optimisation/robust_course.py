@@ -15,7 +15,7 @@ from dosegrad.optimisation.problem import DoseProblem, PlanProblem, typical_step
 from dosegrad.optimisation.robust import Robust
 from dosegrad.optimisation.robust_problem import Group, RobustProblem, form_groups
 from dosegrad.optimisation.robust_shards import ShardedProblem
-from dosegrad.optimisation.solvers.protocols import Solution, Solver
+from dosegrad.optimisation.solvers.protocols import Function, Solution, Solver
 from dosegrad.progress import report
 
 __all__ = ["RobustCourse"]
@@ -120,6 +120,21 @@ class RobustCourse:
                 break
             self.number += 1
         return replace(solution, message=self._message(solution), n_evaluations=self.n_evaluations)
+
+    def last_function(self, weights: Array) -> Function:
+        """What the last round minimises, on all voxels and in all scenarios.
+
+        Maxima are softened in proportion to their values at ``weights`` (n_columns,).
+        """
+        values = self.robust.values_at(weights)
+        self.softness = tuple(
+            group.how.rounds[-1] * max(value, 1e-12)
+            for group, value in zip(self.robust.groups, values, strict=True)
+        )
+        self.active = np.ones(self.robust.n_scenarios, dtype=bool)
+        self.followed = np.ones(self.whole.matrix.shape[0], dtype=bool)
+        self.function = self.nominal.following(self.followed)
+        return self._evaluate
 
     def value(self, weights: Array) -> float:
         """Objective of ``weights`` (n_columns,) in all scenarios, maxima not softened."""

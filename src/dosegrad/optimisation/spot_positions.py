@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from importlib import import_module
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import OptimizeResult, minimize
 
-from dosegrad.arrays import Array, BoolArray
+from dosegrad.arrays import Array
 from dosegrad.beams.beam import Beams
 from dosegrad.engines.pencil_beam.engine import PencilBeam
 from dosegrad.errors import CapabilityError, PlanError, SettingsError, unknown_name
 from dosegrad.geometry.grid import Grid, Triple
 from dosegrad.influence.build import choose_grid, compute_influence, prepare_medium, resolve_engine
-from dosegrad.influence.dose_map import InfluenceDoseMap
-from dosegrad.influence.spot_map import SpotDoseMap
+from dosegrad.influence.scenarios import Scenarios
 from dosegrad.optimisation.optimise import optimise
-from dosegrad.optimisation.problem import DoseProblem, typical_steps
-from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
-from dosegrad.optimisation.spot_problem import sample_terms
+from dosegrad.optimisation.robust_wishes import RobustChoice, split_wishes
+from dosegrad.optimisation.spot_course import Method, SpotBox, SpotCourse
+from dosegrad.optimisation.spot_objective import SpotObjective, SpotSettings
 from dosegrad.optimisation.spot_pruning import (
     keep_minimum_weight,
     merge_spots,
     move_spots,
     prune_spots,
+    shift_layers,
+    thin_out,
 )
 from dosegrad.optimisation.wishes import Wishes, prescription
 from dosegrad.patient.patient import Patient
 from dosegrad.plan import Plan
-from dosegrad.progress import report
 
-__all__ = ["Method", "optimise_spots"]
+__all__ = ["Energies", "Method", "optimise_spots"]
 
-#: How weights and positions take turns.
-Method: TypeAlias = Literal["simultaneous", "alternating"]
+#: Whether the energies of layers move.
+Energies: TypeAlias = Literal["fixed", "layers"]
 
-#: Iterations of weights and of positions in one turn of the alternating scheme.
-_TURN: Final = (20, 8)
 _METHODS: Final = ("simultaneous", "alternating")
-#: Past steps that shape the next one.
-_MEMORY: Final = 50
-#: Iterations over which the decrease of the objective counts.
-_PATIENCE: Final = 10
-#: Iterations of weights alone before spots begin to move.
-_WEIGHT_ITERATIONS: Final = 60
-#: Iterations of weights alone at the end, on the standard influence.
+_ENERGIES: Final = ("fixed", "layers")
+#: A layer may move by at most so much, mm of water.
+_FARTHEST: Final = 6.0
+#: Iterations of weights alone at the end, on the standard influence, and with scenarios.
 _LAST_ITERATIONS: Final = 1000
+_LAST_ROBUST_ITERATIONS: Final = 300
 
 
 def optimise_spots(
@@ -59,6 +53,11 @@ def optimise_spots(
     *,
     max_shift: float,
     method: Method = "simultaneous",
+    energies: Energies = "fixed",
+    max_range_shift: float = 2.0,
+    scenarios: Scenarios | None = None,
+    robust: RobustChoice = None,
+    robust_structures: Sequence[str] | None = None,
     engine: str | PencilBeam = "pencil-beam",
     grid: Grid | None = None,
     dose_spacing: Triple | None = None,
@@ -68,8 +67,8 @@ def optimise_spots(
     tolerance: float = 1e-4,
     merge_within: float = 1.0,
     prune_below: float = 1e-2,
+    max_spots: int | None = None,
     minimum_weight: float = 0.0,
-    watch: Callable[[Array], None] | None = None,
 ) -> Plan:
     r"""The plan whose weights and spot positions together make the objectives least.
 
@@ -81,8 +80,7 @@ def optimise_spots(
     weights are optimised once more with the influence matrix of the moved spots. So dose and
     objective of the plan are those of the standard engine, not of the smooth one that moved them.
 
-    A plan of few spots holds less well when the patient moves; give margins, or a robust
-    objective once the spots are where they should be.
+    A plan of few spots holds less well when the patient moves: give ``scenarios`` and ``robust``.
 
     Parameters
     ----------
@@ -91,9 +89,18 @@ def optimise_spots(
     objectives
         As for :func:`~dosegrad.optimise`.
     max_shift
-        How far a spot may move along x and along y, mm; about three quarters of the spacing.
+        How far a spot may move along x and along y, mm; about three quarters of the spacing. Where
+        spots move a second time, by half as much again.
     method
         ``"simultaneous"``, or ``"alternating"`` turns of weights and positions as published.
+    energies
+        ``"fixed"``, or ``"layers"``: the energy of every layer moves too. Then layers are put to
+        the machine's nearest energies, and spots move a second time.
+    max_range_shift
+        How far a layer may move in depth, mm.
+    scenarios, robust, robust_structures
+        Errors that the plan shall stand and how objectives see them, as for
+        :func:`~dosegrad.compute_influence` and :func:`~dosegrad.optimise`.
     engine
         ``"pencil-beam"``, or its settings.
     grid, dose_spacing
@@ -109,10 +116,12 @@ def optimise_spots(
         Spots of a layer nearer than this are joined, mm.
     prune_below
         Spots of less than this many times the mean weight are left out.
+    max_spots
+        At most so many spots: the lightest are left out in rounds with weights optimised between
+        them, then what is left moves a second time.
     minimum_weight
-        Least weight of a spot that is delivered, 10^6 particles for the whole course.
-    watch
-        Called with weight, x and y of every column (n_columns, 3) after each move.
+        Least weight of a spot that is delivered, 10^6 particles for the whole course; weights are
+        optimised again with it as their lower bound.
 
     Returns
     -------
@@ -134,165 +143,102 @@ def optimise_spots(
     Comput. 16, 1190, for the method.
     """
     _check(max_shift, method, max_iterations, tolerance, prune_below, minimum_weight)
+    _check_more(energies, max_range_shift, max_spots)
     chosen = _moving_engine(engine)
     dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
     medium = prepare_medium(patient, dose_grid, chosen)
-    sampled = sample_terms(patient, beams, dose_grid, objectives)
-    spots = SpotDoseMap.of(medium, beams, sampled.voxels, engine=chosen, max_shift=max_shift)
-    problem = DoseProblem(spots, sampled.terms, sampled.shares)
-    course = _Course(tolerance, max_iterations, method, watch)
-    start = _first_spots(problem, beams, initial)
-    at = course.run(problem, start, _box(beams, max_shift))
+    cases = (scenarios, robust, robust_structures)
+    settings = SpotSettings(patient, dose_grid, chosen, medium, objectives, max_shift, 0.0, *cases)
+    if energies == "layers":
+        settings = replace(settings, max_range_shift=max_range_shift)
+    course = SpotCourse(tolerance, max_iterations, method)
+    moves = _Moves(settings, course, merge_within, prune_below)
+    moved, weights = moves.all_the_way(beams, initial, max_spots)
 
-    moved, weights = merge_spots(
-        move_spots(beams, at[:, 1], at[:, 2]), at[:, 0], within=merge_within
+    influence = compute_influence(
+        patient,
+        moved,
+        engine=chosen,
+        grid=dose_grid,
+        scenarios=scenarios,
+        robust_structures=robust_structures,
     )
-    moved, weights = prune_spots(moved, weights, below=prune_below)
-    influence = compute_influence(patient, moved, engine=chosen, grid=dose_grid)
     plan = optimise(
         influence,
         objectives,
         fractions=fractions,
         initial=weights,
-        max_iterations=_LAST_ITERATIONS,
-        tolerance=0.1 * tolerance,
+        max_iterations=_LAST_ITERATIONS if scenarios is None else _LAST_ROBUST_ITERATIONS,
+        tolerance=0.1 * tolerance if scenarios is None else tolerance,
+        robust=robust,
     )
     if minimum_weight > 0:
-        plan = keep_minimum_weight(influence, objectives, plan, minimum=minimum_weight)
-    settings = {"method": method, "max_shift": max_shift, "merge_within": merge_within}
+        plan = keep_minimum_weight(
+            influence, objectives, plan, minimum=minimum_weight, robust=robust
+        )
+    told: dict[str, object] = {
+        "method": method,
+        "max_shift": max_shift,
+        "merge_within": merge_within,
+        "energies": energies,
+    }
     return replace(
         plan,
         history=(*course.history, *plan.history),
         message=f"{course.message}; then {plan.message}",
-        provenance={**plan.provenance, "spot_positions": settings},
+        provenance={**plan.provenance, "spot_positions": told},
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Box:
-    """Lowest and highest variables (n,), and which of them are free."""
+class _Moves:
+    """Moves of spots one after the other, and what is done to spots after each."""
 
-    low: Array
-    high: Array
-    free: BoolArray
+    settings: SpotSettings
+    course: SpotCourse
+    merge_within: float
+    prune_below: float
 
-
-@dataclass(slots=True, eq=False)
-class _Course:
-    """Minimises objectives of weights and positions, and keeps what they were."""
-
-    tolerance: float
-    max_iterations: int
-    method: Method
-    watch: Callable[[Array], None] | None = None
-    history: list[float] = field(default_factory=list)
-    n_moves: int = 0
-
-    def run(self, problem: DoseProblem, spots: Array, box: _Box) -> Array:
-        """The best weights and positions (n_columns, 3) found."""
-        start = spots.T.ravel()
-        scale = _scale(_spots_of(problem), spots[:, 0])
-        self.history.append(problem.value_and_gradient(start)[0])
-        found = self._turns(problem, start, scale, box)
-        return np.ascontiguousarray(found.reshape(3, -1).T)
-
-    def _turns(self, problem: DoseProblem, start: Array, scale: Array, box: _Box) -> Array:
-        variables = start
-        if self.method == "simultaneous":
-            variables = self._weights(problem, variables, _WEIGHT_ITERATIONS)
-            return self._minimise(problem, variables, scale, box, self.max_iterations)
-        fixed = replace(box, free=np.arange(start.size) >= start.size // 3)
-        while self.n_moves < self.max_iterations:
-            before = self.history[-1]
-            variables = self._weights(problem, variables, _TURN[0])
-            most = min(_TURN[1], self.max_iterations - self.n_moves)
-            variables = self._minimise(problem, variables, scale, fixed, most)
-            if before - self.history[-1] <= self.tolerance * abs(before):
-                break
-        return variables
-
-    @property
-    def message(self) -> str:
-        """How it ended, in words."""
-        if self.n_moves >= self.max_iterations:
-            return f"spots moved for {self.n_moves} iterations, as many as allowed"
-        return f"spots settled after {self.n_moves} iterations"
-
-    def _weights(self, problem: DoseProblem, variables: Array, most: int) -> Array:
-        """Variables after so many iterations of weights alone, by a matrix."""
-        matrix = InfluenceDoseMap.of(_spots_of(problem).matrices(variables)[0])
-        function = replace(problem, dose_map=matrix)
-        n = matrix.n_variables
-
-        def watch(_number: int, _weights: Array, value: float) -> bool:
-            self._tell(value)
-            return False
-
-        solution = LBFGSB(tolerance=self.tolerance).minimise(
-            function.value_and_gradient,
-            variables[:n],
-            scale=typical_steps(function, variables[:n]),
-            max_iterations=most,
-            watch=watch,
+    def all_the_way(
+        self, beams: Beams, initial: ArrayLike | None, max_spots: int | None
+    ) -> tuple[Beams, Array]:
+        """Beams and weights after all moves."""
+        moves_energies = self.settings.max_range_shift > 0
+        again = moves_energies or max_spots is not None
+        n = self.course.max_iterations
+        first = max(1, n - n // 3) if again else n
+        moved, weights = self._once(self.settings, beams, initial, first)
+        if not again:
+            return moved, weights
+        if max_spots is not None:
+            moved, weights = self._thinned(moved, weights, max_spots)
+        settings = replace(
+            self.settings, max_range_shift=0.0, max_shift=0.5 * self.settings.max_shift
         )
-        return np.concatenate([solution.variables, variables[n:]])
+        left = max(1, n - self.course.n_moves)
+        return self._once(settings, moved, weights, min(left, max(1, n // 3)))
 
-    def _minimise(
-        self, problem: DoseProblem, start: Array, scale: Array, box: _Box, most: int
-    ) -> Array:
-        low, high, free = box.low, box.high, box.free
-        unit = scale[free]
+    def _once(
+        self, settings: SpotSettings, beams: Beams, initial: ArrayLike | None, most: int
+    ) -> tuple[Beams, Array]:
+        objective = SpotObjective.of(settings, beams)
+        start = objective.spots.variables(beams, _first_weights(objective, beams, initial))
+        found = self.course.run(objective, start, _box(settings, start, beams), max_iterations=most)
+        n = beams.n_columns
+        moved = move_spots(beams, found[n : 2 * n], found[2 * n : 3 * n])
+        if settings.max_range_shift > 0:
+            moved = shift_layers(moved, found[3 * n :])
+        moved, weights = merge_spots(moved, found[:n], within=self.merge_within)
+        return prune_spots(moved, weights, below=self.prune_below)
 
-        def scaled(part: Array) -> tuple[float, Array]:
-            variables = start.copy()
-            variables[free] = part * unit
-            value, slope = problem.value_and_gradient(variables)
-            if not np.isfinite(value):
-                raise PlanError(
-                    f"the objective became {value}; check weights and doses of the objectives."
-                )
-            return value, slope[free] * unit
-
-        seen: list[float] = []
-
-        def follow(intermediate_result: OptimizeResult) -> None:
-            if self.watch is not None:
-                moved = start.copy()
-                moved[free] = intermediate_result.x * unit
-                self.watch(moved.reshape(3, -1).T)
-            self._follow(seen, float(intermediate_result.fun))
-
-        limits: Any = import_module("threadpoolctl").threadpool_limits
-        with limits(1, user_api="blas"):
-            result = minimize(
-                *(scaled, start[free] / unit),
-                jac=True,
-                method="L-BFGS-B",
-                bounds=np.column_stack([low[free] / unit, high[free] / unit]),
-                callback=follow,
-                options={
-                    "maxcor": _MEMORY,
-                    "maxiter": most,
-                    "maxfun": 20 * most,
-                    "ftol": 0.0,
-                    "gtol": 0.0,
-                },
-            )
-        variables = start.copy()
-        variables[free] = np.clip(result.x * unit, low[free], high[free])
-        return variables
-
-    def _follow(self, seen: list[float], value: float) -> None:
-        """Keep the objective; end the turn once it has hardly fallen over the last iterations."""
-        self.n_moves += 1
-        self._tell(value)
-        seen.append(value)
-        if len(seen) > _PATIENCE and seen[-1 - _PATIENCE] - value <= self.tolerance * abs(value):
-            raise StopIteration
-
-    def _tell(self, value: float) -> None:
-        self.history.append(value)
-        report("moving spots", self.n_moves / self.max_iterations, f"objective {value:.5g}")
+    def _thinned(self, beams: Beams, weights: Array, most: int) -> tuple[Beams, Array]:
+        settings = self.settings
+        if beams.n_columns <= most:
+            return beams, weights
+        influence = compute_influence(
+            settings.patient, beams, engine=settings.engine, grid=settings.grid
+        )
+        return thin_out(influence, split_wishes(settings.objectives)[0], weights, most=most)
 
 
 def _moving_engine(engine: str | PencilBeam) -> PencilBeam:
@@ -306,19 +252,7 @@ def _moving_engine(engine: str | PencilBeam) -> PencilBeam:
     return chosen
 
 
-def _spots_of(problem: DoseProblem) -> SpotDoseMap:
-    spots = problem.dose_map
-    assert isinstance(spots, SpotDoseMap)
-    return spots
-
-
-def _first_spots(problem: DoseProblem, beams: Beams, initial: ArrayLike | None) -> Array:
-    """Weights and positions (n_columns, 3) to begin with."""
-    weights = _first_weights(problem, beams, initial)
-    return np.column_stack([weights, beams.columns["x"], beams.columns["y"]])
-
-
-def _first_weights(problem: DoseProblem, beams: Beams, initial: ArrayLike | None) -> Array:
+def _first_weights(objective: SpotObjective, beams: Beams, initial: ArrayLike | None) -> Array:
     """Weights (n_columns,) to begin with."""
     n = beams.n_columns
     if initial is not None:
@@ -329,9 +263,9 @@ def _first_weights(problem: DoseProblem, beams: Beams, initial: ArrayLike | None
                 "none of them negative."
             )
         return given
-    spots = _spots_of(problem)
+    spots = objective.spots
     weights = np.ones(spots.n_columns)
-    asked = prescription(problem.terms)
+    asked = prescription(objective.whole.terms)
     if asked is None:
         return weights
     rows, dose = asked
@@ -344,21 +278,14 @@ def _first_weights(problem: DoseProblem, beams: Beams, initial: ArrayLike | None
     return weights * (dose / mean)
 
 
-def _box(beams: Beams, max_shift: float) -> _Box:
-    """Weights not negative, positions within ``max_shift`` of those of ``beams``."""
+def _box(settings: SpotSettings, start: Array, beams: Beams) -> SpotBox:
+    """Weights not negative, positions and layers within their shifts of where they start."""
     n = beams.n_columns
-    places = np.concatenate([beams.columns["x"], beams.columns["y"]])
-    low = np.concatenate([np.zeros(n), places - max_shift])
-    high = np.concatenate([np.full(n, np.inf), places + max_shift])
-    return _Box(low, high, np.ones(3 * n, dtype=bool))
-
-
-def _scale(spots: SpotDoseMap, weights: Array) -> Array:
-    """Typical change (3 n_columns,): the mean weight, and the size of each spot in its peak."""
-    n = spots.n_columns
-    mean = float(weights.mean())
-    sizes = spots.typical_shifts()
-    return np.concatenate([np.full(n, mean if mean > 0 else 1.0), sizes, sizes])
+    reach = np.full(start.size, settings.max_range_shift)
+    reach[: 3 * n] = settings.max_shift
+    low, high = start - reach, start + reach
+    low[:n], high[:n] = 0.0, np.inf
+    return SpotBox(low, high)
 
 
 def _check(
@@ -386,3 +313,15 @@ def _check(
             f"prune_below {prune_below} must be from 0 to below 1, and minimum_weight "
             f"{minimum_weight} zero or more."
         )
+
+
+def _check_more(energies: str, max_range_shift: float, max_spots: int | None) -> None:
+    if energies not in _ENERGIES:
+        raise unknown_name("choice of energies", energies, _ENERGIES)
+    if not 0 < max_range_shift <= _FARTHEST:
+        raise SettingsError(
+            f"layers cannot move by {max_range_shift} mm of range; give up to {_FARTHEST:g}, such "
+            "as 2: farther off, another energy does something else than a shifted one."
+        )
+    if max_spots is not None and max_spots < 1:
+        raise SettingsError(f"{max_spots} spots make no plan; ask for 1 or more.")

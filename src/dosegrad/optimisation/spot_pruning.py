@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,30 @@ from dosegrad.beams.beam import Beams
 from dosegrad.errors import PlanError, SettingsError
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import in_kernel_types
+from dosegrad.influence.range_map import layers_of
+from dosegrad.influence.scenario_doses import scenario_doses
+from dosegrad.influence.spot_map import particle_machine
+from dosegrad.optimisation.optimise import optimise
 from dosegrad.optimisation.problem import PlanProblem, typical_steps
+from dosegrad.optimisation.robust_course import RobustCourse
+from dosegrad.optimisation.robust_wishes import RobustChoice, robust_ways, split_wishes
 from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
+from dosegrad.optimisation.solvers.protocols import Function
 from dosegrad.optimisation.wishes import Wishes, make_terms
 from dosegrad.plan import Plan
 
-__all__ = ["keep_minimum_weight", "merge_spots", "move_spots", "prune_spots"]
+__all__ = [
+    "keep_minimum_weight",
+    "merge_spots",
+    "move_spots",
+    "prune_spots",
+    "shift_layers",
+    "thin_out",
+]
+
+#: Iterations between two rounds in which spots are left out, and the share of spots that stays.
+_THIN_ITERATIONS: Final = 60
+_KEPT_SHARE: Final = 0.85
 
 
 def move_spots(beams: Beams, x: Array, y: Array) -> Beams:
@@ -81,12 +101,79 @@ def prune_spots(beams: Beams, weights: Array, *, below: float) -> tuple[Beams, A
     return Beams(beams.machine, beams.fields, _with_rays(beams.columns[kept])), weights[kept]
 
 
+def shift_layers(beams: Beams, shifts: Array) -> Beams:
+    """``beams`` whose layers have the machine's energies nearest to those shifted in range.
+
+    Parameters
+    ----------
+    beams
+        Fields and columns.
+    shifts
+        Of the range of each layer, mm, in the order of
+        :func:`~dosegrad.influence.range_map.layers_of`.
+    """
+    machine = particle_machine(beams)
+    found, numbers = layers_of(beams)
+    ranges, energies = machine.ranges, machine.energies
+    columns = beams.columns.copy()
+    moved = np.empty(found.size)
+    for k, energy in enumerate(found["energy"]):
+        wanted = machine.at_energy(float(energy)).range + float(shifts[k])
+        moved[k] = energies[int(np.argmin(np.abs(ranges - wanted)))]
+    columns["energy"] = moved[numbers]
+    return Beams(beams.machine, beams.fields, columns)
+
+
+def thin_out(
+    influence: Influence, objectives: Wishes, weights: Array, *, most: int
+) -> tuple[Beams, Array]:
+    """Beams and weights with at most so many spots, the lightest left out round by round.
+
+    Parameters
+    ----------
+    influence
+        Of all spots.
+    objectives
+        As for :func:`~dosegrad.optimise`; in the plan's own case alone.
+    weights
+        Of all columns (n_columns,), to begin with.
+    most
+        Number of spots at most.
+    """
+    kept = np.arange(weights.size)
+    while True:
+        part = _columns_of(influence, kept)
+        plan = optimise(part, objectives, initial=weights[kept], max_iterations=_THIN_ITERATIONS)
+        weights = weights.copy()
+        weights[kept] = plan.weights
+        if kept.size <= most:
+            return part.beams, plan.weights
+        n = max(most, int(_KEPT_SHARE * kept.size))
+        kept = np.sort(kept[np.argsort(-plan.weights, kind="stable")[:n]])
+
+
+def _columns_of(influence: Influence, kept: NDArray[np.int64]) -> Influence:
+    """The influence of some columns, ascending."""
+    beams = influence.beams
+    columns = _with_rays(beams.columns[kept])
+    return Influence(
+        influence.patient,
+        Beams(beams.machine, beams.fields, columns),
+        influence.grid,
+        influence.voxels,
+        influence.matrix[:, kept],
+        provenance=influence.provenance,
+        covers_body=influence.covers_body,
+    )
+
+
 def keep_minimum_weight(
     influence: Influence,
     objectives: Wishes,
     plan: Plan,
     *,
     minimum: float,
+    robust: RobustChoice = None,
     max_iterations: int = 200,
     tolerance: float = 1e-4,
 ) -> Plan:
@@ -105,6 +192,8 @@ def keep_minimum_weight(
         Optimised without the limit.
     minimum
         Least weight of a delivered spot, 10^6 particles for the whole course.
+    robust
+        How objectives see the scenarios of the influence.
     max_iterations, tolerance
         Of the solver.
 
@@ -119,13 +208,11 @@ def keep_minimum_weight(
             f"no spot weighs half the minimum of {minimum:g} x 10^6 particles; the heaviest has "
             f"{plan.weights.max():.3g}. Give a smaller minimum."
         )
-    problem = PlanProblem(in_kernel_types(influence.matrix), make_terms(influence, objectives))
-    followed = np.ones(influence.voxels.size, dtype=bool)
-    function = problem.following(followed)
     base = np.where(kept, minimum, 0.0)
+    value_at, function, scale = _functions(influence, objectives, plan, robust)
 
     def above(part: Array) -> tuple[float, Array]:
-        value, slope = function.value_and_gradient(base + np.where(kept, part, 0.0))
+        value, slope = function(base + np.where(kept, part, 0.0))
         return value, np.where(kept, slope, 0.0)
 
     history: list[float] = []
@@ -137,19 +224,41 @@ def keep_minimum_weight(
     solution = LBFGSB(tolerance=tolerance).minimise(
         above,
         np.where(kept, np.maximum(plan.weights - minimum, 0.0), 0.0),
-        scale=typical_steps(function, plan.weights),
+        scale=scale,
         max_iterations=max_iterations,
         watch=watch,
     )
     weights = np.where(kept, base + solution.variables, 0.0)
+    value = value_at(weights)
     return replace(
         plan,
         weights=weights,
         dose=influence.dose(weights),
-        objective=sum(problem.values(problem.dose(weights), weights)),
-        history=(*plan.history, *history),
+        objective=value,
+        history=(*plan.history, *history, value),
         provenance={**plan.provenance, "minimum_weight": minimum},
+        scenario_doses=scenario_doses(influence, weights) if plan.scenario_doses else (),
     )
+
+
+def _functions(
+    influence: Influence, objectives: Wishes, plan: Plan, robust: RobustChoice
+) -> tuple[Callable[[Array], float], Function, Array]:
+    """Objective, the smooth one to minimise, and the typical change (n_columns,) of weights."""
+    wishes, marks = split_wishes(objectives)
+    terms = make_terms(influence, wishes)
+    problem = PlanProblem(in_kernel_types(influence.matrix), terms)
+    function = problem.following(np.ones(influence.voxels.size, dtype=bool))
+    scale = typical_steps(function, plan.weights)
+    ways = robust_ways(influence, terms, marks, robust)
+    if not any(way is not None for way in ways):
+        return (
+            lambda weights: float(sum(problem.values(problem.dose(weights), weights))),
+            function.value_and_gradient,
+            scale,
+        )
+    course = RobustCourse.of(influence, problem, ways, LBFGSB(), None, warms_up=False)
+    return course.value, course.last_function(plan.weights), scale
 
 
 def _join(

@@ -5,11 +5,15 @@ import pytest
 
 from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams
 from dosegrad.beams.steering import steer
+from dosegrad.engines.pencil_beam.engine import PencilBeam
 from dosegrad.errors import CapabilityError, PlanError, SettingsError, UnknownNameError
-from dosegrad.influence.build import compute_influence
+from dosegrad.influence.build import compute_influence, prepare_medium
+from dosegrad.influence.range_map import layers_of
+from dosegrad.influence.scenarios import Scenarios
 from dosegrad.objectives.mean import MeanDose
 from dosegrad.objectives.squared import SquaredDeviation, SquaredOverdose
 from dosegrad.optimisation.optimise import optimise
+from dosegrad.optimisation.spot_objective import SpotObjective, SpotSettings
 from dosegrad.optimisation.spot_positions import optimise_spots
 from dosegrad.optimisation.spot_problem import sample_terms
 from dosegrad.optimisation.spot_pruning import (
@@ -17,6 +21,7 @@ from dosegrad.optimisation.spot_pruning import (
     merge_spots,
     move_spots,
     prune_spots,
+    shift_layers,
 )
 from dosegrad.plan import compute_dose
 
@@ -150,3 +155,99 @@ def test_sampled_voxels_stand_for_all(water_box, beams):
 def test_what_cannot_be_is_refused(water_box, beams, options, error, words):
     with pytest.raises(error, match=words):
         optimise_spots(water_box, beams, GOALS, **options)
+
+
+CASES = Scenarios.worst_case(setup=(3.0, 0.0, 0.0), range_percent=3.5)
+
+
+@pytest.mark.parametrize("method", ["simultaneous", "alternating"])
+@pytest.mark.parametrize("how", ["expected", "minimax"])
+def test_a_robust_plan_is_better_with_spots_that_move(water_box, beams, how, method):
+    influence = compute_influence(water_box, beams, scenarios=CASES)
+    on_grid = optimise(influence, GOALS, robust=how, max_iterations=150)
+    moved = optimise_spots(
+        *(water_box, beams, GOALS),
+        max_shift=6.0,
+        scenarios=CASES,
+        robust=how,
+        method=method,
+        max_iterations=24,
+    )
+    assert moved.objective < 0.95 * on_grid.objective
+    assert len(moved.scenario_doses) == len(CASES)
+
+
+def test_the_robust_gradient_is_that_of_the_objective(water_box, beams):
+    engine, grid = PencilBeam(), water_box.dose_grid()
+    medium = prepare_medium(water_box, grid, engine)
+    goals = {"Target": [SquaredDeviation(20.0, weight=100)], "Body": [SquaredOverdose(8.0)]}
+    settings = SpotSettings(water_box, grid, engine, medium, goals, 6.0, 2.0, CASES, "minimax")
+    objective = SpotObjective.of(settings, beams)
+    rng = np.random.default_rng(2)
+    at = objective.spots.variables(beams, rng.uniform(0.5, 1.5, beams.n_columns))
+    at[: beams.n_columns] *= 20.0 / objective.spots.linearise(at)[0].max()
+    objective.sharpen(at, 0)
+    assert objective.robust is not None
+    assert len(objective.nominal.terms) == 1
+    _, gradient = objective.value_and_gradient(at)
+    n = beams.n_columns
+    for part, step in ((slice(0, n), 1e-3), (slice(n, 3 * n), 1e-3), (slice(3 * n, None), 1e-4)):
+        direction = np.zeros(at.size)
+        direction[part] = rng.standard_normal(direction[part].size)
+        near, far = (
+            objective.value_and_gradient(at + k * step * direction)[0]
+            - objective.value_and_gradient(at - k * step * direction)[0]
+            for k in (1, 2)
+        )
+        numeric = (8 * near - far) / (12 * step)
+        assert gradient @ direction == pytest.approx(numeric, rel=1e-5)
+
+
+def test_energies_of_layers_move_to_those_of_the_machine(water_box, toy_machine, beams, moved):
+    plan = optimise_spots(
+        *(water_box, beams, GOALS), max_shift=6.0, energies="layers", max_iterations=36
+    )
+    energies = np.unique(plan.beams.columns["energy"])
+    assert set(energies) <= set(toy_machine.energies)
+    assert plan.provenance["spot_positions"]["energies"] == "layers"
+    assert plan.objective < 1.5 * moved.objective
+
+
+def test_layers_shifted_by_the_distance_of_energies_are_the_next_ones(toy_machine, beams):
+    found, _ = layers_of(beams)
+    ranges = toy_machine.ranges
+    here = [int(np.argmin(np.abs(toy_machine.energies - e))) for e in found["energy"]]
+    moved = shift_layers(beams, np.array([ranges[k + 1] - ranges[k] for k in here]))
+    now, _ = layers_of(moved)
+    np.testing.assert_array_equal(now["energy"], toy_machine.energies[np.array(here) + 1])
+
+
+def test_few_spots_are_left_if_so_asked(water_box, beams, moved):
+    most = beams.n_columns // 3
+    plan = optimise_spots(
+        *(water_box, beams, GOALS), max_shift=6.0, max_spots=most, max_iterations=36
+    )
+    assert plan.beams.n_columns <= most
+    assert plan.objective < 3.0 * moved.objective
+
+
+def test_a_robust_plan_keeps_a_minimum_weight(water_box, beams):
+    influence = compute_influence(water_box, beams, scenarios=CASES)
+    plan = optimise(influence, GOALS, robust="minimax", max_iterations=60)
+    minimum = 0.3 * plan.weights[plan.weights > 0].mean()
+    kept = keep_minimum_weight(influence, GOALS, plan, minimum=minimum, robust="minimax")
+    used = kept.weights[kept.weights > 0]
+    assert used.min() >= minimum
+    assert kept.objective < 1.2 * plan.objective
+    assert len(kept.scenario_doses) == len(CASES)
+
+
+def test_choices_of_energies_and_numbers_are_checked(water_box, beams):
+    with pytest.raises(UnknownNameError, match="layers"):
+        optimise_spots(water_box, beams, GOALS, max_shift=6.0, energies="spots")
+    with pytest.raises(SettingsError, match="mm of range"):
+        optimise_spots(
+            water_box, beams, GOALS, max_shift=6.0, energies="layers", max_range_shift=9.0
+        )
+    with pytest.raises(SettingsError, match="make no plan"):
+        optimise_spots(water_box, beams, GOALS, max_shift=6.0, max_spots=0)
