@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from itertools import pairwise
 
 import pytest
@@ -48,7 +49,15 @@ def page(browser, served):
 def open_page(page, url):
     page.goto(url)
     page.locator(".pill").wait_for(timeout=60_000)
-    page.wait_for_function("window.dosegradLatency !== undefined")
+    until(page, "window.dosegradLatency !== undefined")
+
+
+def until(page, expression, seconds=20.0):
+    """Waits for an expression to be true; the page's policy forbids a waiting loop of strings."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(50)
 
 
 def plan(page):
@@ -85,7 +94,7 @@ def choose_lesson(page, name):
 def test_a_beam_is_dragged_and_its_dose_follows(page):
     before = page.get_by_label("Section of the patient").screenshot()
     drag(page, head(page, 1), 160, 60)
-    page.wait_for_function("window.dosegradLatency.drawn.length >= 2")
+    until(page, "window.dosegradLatency.drawn.length >= 2")
     angle = plan(page)["beams"][0]["gantry"]
     assert 20 < angle < 80
     assert head(page, 1).get_attribute("aria-valuenow") == str(int(angle))
@@ -143,7 +152,7 @@ def test_a_finger_turns_a_beam_too(browser, served):
     for k in range(1, 6):
         send("touchMove", (x - 10 * k, y + 24 * k))
     send("touchEnd")
-    page.wait_for_function("sessionStorage.getItem('dosegrad-planner2d') !== null")
+    until(page, "sessionStorage.getItem('dosegrad-planner2d') !== null")
     assert plan(page)["beams"][1]["gantry"] > 100
     context.close()
 
@@ -193,9 +202,7 @@ def test_the_probe_shows_every_factor(page):
     table.wait_for()
     for symbol in ("MU", "D0′", "Sc", "Sp", "TPR", "OAR", "P", "ISF"):
         assert table.get_by_role("rowheader", name=symbol, exact=True).count() == 1
-    page.wait_for_function(
-        "!document.querySelector('.probe-panel header').textContent.includes('(0, 0)')"
-    )
+    until(page, "!document.querySelector('.probe-panel header').textContent.includes('(0, 0)')")
     page.get_by_role("button", name="Protons").click()
     table.get_by_role("rowheader", name="SOBP").wait_for()
 
@@ -223,11 +230,11 @@ def test_results_are_exported(page, choice, name, holds):
 def test_an_address_carries_the_plan(page, served):
     add_beam(page)
     page.get_by_label("Export or share").select_option("link")
-    page.wait_for_function("location.hash.startsWith('#plan=')")
+    until(page, "location.hash.startsWith('#plan=')")
     address = page.url
     other = page.context.new_page()
     open_page(other, address)
-    other.wait_for_function("document.querySelectorAll('.picks.beams li').length === 5")
+    until(other, "document.querySelectorAll('.picks.beams li').length === 5")
 
 
 def test_plans_are_opened_from_files_and_bad_ones_refused(page, tmp_path):
@@ -249,7 +256,7 @@ def test_plans_are_opened_from_files_and_bad_ones_refused(page, tmp_path):
     file = tmp_path / "good.json"
     file.write_text(json.dumps(good))
     chooser.set_input_files(file)
-    page.wait_for_function("document.querySelectorAll('.picks.beams li').length === 1")
+    until(page, "document.querySelectorAll('.picks.beams li').length === 1")
 
 
 def test_a_wrong_goal_is_explained_and_changes_nothing(page):
@@ -336,7 +343,7 @@ def test_two_tabs_do_not_disturb_each_other(page, served):
     other = page.context.new_page()
     open_page(other, served.url)
     add_beam(other)
-    other.wait_for_function("document.querySelectorAll('.picks.beams li').length === 5")
+    until(other, "document.querySelectorAll('.picks.beams li').length === 5")
     assert page.locator(".picks.beams li").count() == 4
 
 
@@ -346,7 +353,7 @@ def test_a_restarted_server_finds_the_plan_as_it_was(browser, serving):
         page = browser.new_page(viewport={"width": 1300, "height": 800})
         open_page(page, first.url)
         add_beam(page)
-        page.wait_for_function("document.querySelectorAll('.picks.beams li').length === 5")
+        until(page, "document.querySelectorAll('.picks.beams li').length === 5")
     page.get_by_text("No connection").wait_for(timeout=20_000)
     drag(page, head(page, 2), -40, 60)  # goes on without the server
     with serving(port=port):
@@ -354,7 +361,7 @@ def test_a_restarted_server_finds_the_plan_as_it_was(browser, serving):
         assert page.locator(".picks.beams li").count() == 5
         seen = page.evaluate("window.dosegradLatency.drawn.length")
         drag(page, head(page, 1), 40, 10)
-        page.wait_for_function(f"window.dosegradLatency.drawn.length > {seen}")
+        until(page, f"window.dosegradLatency.drawn.length > {seen}")
         page.close()
 
 

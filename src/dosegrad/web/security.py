@@ -166,7 +166,8 @@ def _limited(receive: Receive, limit: int) -> Receive:
 def _with_headers(send: Send, host: str, token: str | None) -> Send:
     """``send`` that adds headers to an answer."""
     policy = (
-        "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+        "default-src 'self'; script-src 'self'; img-src 'self' data: blob:; "
+        "style-src 'self' 'unsafe-inline'; "
         f"connect-src 'self' ws://{host} wss://{host}; object-src 'none'; base-uri 'none'; "
         "frame-ancestors 'none'; form-action 'self'"
     )

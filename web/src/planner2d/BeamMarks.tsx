@@ -52,8 +52,11 @@ function BeamMark(
   const far = handleDistance(plan, beam.gantry + 180, radius * 0.93);
   const corners = [at(near, -half), at(near, half), at(far, half), at(far, -half)];
   const head = at(-back, 0);
-  const change = (part: Partial<Beam>, keep: boolean, time?: number) =>
-    store.change(withBeam(plan, index, part), { keep, at: time });
+  // keys may come faster than pictures: what they change is the plan of this moment
+  const change = (part: (now: Beam) => Partial<Beam>) => {
+    const now = store.plan.beams[index];
+    if (now) store.change(withBeam(store.plan, index, part(now)), { keep: true });
+  };
   const turn: Drag = (to, event) => {
     const angle = (Math.atan2(to[0] - x, -(to[1] - y)) * 180) / Math.PI;
     const step = event.shiftKey ? 5 : 1;
@@ -74,7 +77,7 @@ function BeamMark(
     if (event.key === "Delete" || event.key === "Backspace") {
       event.preventDefault();
       store.change(
-        { ...plan, beams: plan.beams.filter((_, k) => k !== index) },
+        { ...store.plan, beams: store.plan.beams.filter((_, k) => k !== index) },
         { keep: true },
       );
       return;
@@ -82,14 +85,14 @@ function BeamMark(
     if (!step) return;
     event.preventDefault();
     const amount = (event.shiftKey ? 10 : 1) * (step[0] - step[1]);
-    change({ gantry: turned(beam.gantry + amount) }, true);
+    change((now) => ({ gantry: turned(now.gantry + amount) }));
   };
   const sizeByKey = (event: KeyboardEvent) => {
     const step = arrow(event);
     if (!step) return;
     event.preventDefault();
     const amount = (event.shiftKey ? 10 : 2) * (step[0] - step[1]);
-    change({ width: clamp(beam.width + amount, LIMITS.side) }, true);
+    change((now) => ({ width: clamp(now.width + amount, LIMITS.side) }));
   };
   const name = `Beam ${index + 1}`;
   return (
@@ -181,7 +184,8 @@ function Isocentre(props: MarksProps) {
         if (!step) return;
         event.preventDefault();
         const far = event.shiftKey ? 10 : 2;
-        to([x + far * step[0], y + far * step[1]], true);
+        const [nowX, nowY] = store.plan.isocentre;
+        to([nowX + far * step[0], nowY + far * step[1]], true);
       }}
       stroke-width={1.6 * tip}
     >

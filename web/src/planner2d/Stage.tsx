@@ -101,13 +101,14 @@ export function Stage(props: StageProps) {
   const probe = store.probePoint;
   const moveProbe = (event: KeyboardEvent) => {
     const step = arrow(event);
-    if (!step || !probe) return;
+    const now = store.probePoint;
+    if (!step || !now) return;
     event.preventDefault();
     const far = event.shiftKey ? 10 : 2;
     const limit = [-width / 2, width / 2] as const;
     store.setProbe([
-      clamp(probe[0] + far * step[0], limit),
-      clamp(probe[1] + far * step[1], limit),
+      clamp(now[0] + far * step[0], limit),
+      clamp(now[1] + far * step[1], limit),
     ]);
   };
 

@@ -20,13 +20,15 @@ export function StructureMarks(props: MarksProps & { inert: boolean }) {
           event.preventDefault();
           const far = event.shiftKey && step ? 10 : 2;
           const [dx, dy] = step ?? [0, 0];
+          const now = store.plan.structures[index]?.shape ?? structure.shape; // keys may be quick
+          const at = boxOf(now);
           change(
             index,
-            placed(structure.shape, {
-              x: box.x + far * dx,
-              y: box.y + far * dy,
-              rx: box.rx + 2 * grow,
-              ry: box.ry + 2 * grow,
+            placed(now, {
+              x: at.x + far * dx,
+              y: at.y + far * dy,
+              rx: at.rx + 2 * grow,
+              ry: at.ry + 2 * grow,
             }),
             true,
           );
@@ -35,9 +37,11 @@ export function StructureMarks(props: MarksProps & { inert: boolean }) {
           const step = arrow(event);
           if (!step) return;
           event.preventDefault();
-          const rx = box.rx + 2 * step[0];
-          const ry = box.ry + 2 * step[1];
-          change(index, placed(structure.shape, { ...box, rx, ry }), true);
+          const now = store.plan.structures[index]?.shape ?? structure.shape;
+          const at = boxOf(now);
+          const rx = at.rx + 2 * step[0];
+          const ry = at.ry + 2 * step[1];
+          change(index, placed(now, { ...at, rx, ry }), true);
         };
         const label = `${structure.name}: middle ${box.x.toFixed(0)}, ${box.y.toFixed(0)} mm, ${(2 * box.rx).toFixed(0)} by ${(2 * box.ry).toFixed(0)} mm`;
         return (
