@@ -94,7 +94,7 @@ class Ellipse:
         return depth
 
     def axis_depth(self, source: Array, direction: Array, distances: Array) -> Array:
-        """Distance (n,), mm, between where the axis enters and its points, |E - I|.
+        """Distance (n,), mm, without sign, between where the axis enters and its points.
 
         Raises
         ------
