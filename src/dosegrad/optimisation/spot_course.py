@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -45,11 +46,14 @@ class SpotCourse:
     ----------
     tolerance, max_iterations, method
         As of :func:`~dosegrad.optimise_spots`.
+    watch
+        As of :func:`~dosegrad.optimise_spots`.
     """
 
     tolerance: float
     max_iterations: int
     method: Method
+    watch: Callable[[Array], None] | None = None
     history: list[float] = field(default_factory=list)
     n_moves: int = 0
 
@@ -148,12 +152,21 @@ class SpotCourse:
         most: int,
         tolerance: float,
     ) -> Array:
+        latest = start
+
+        def evaluate(variables: Array) -> tuple[float, Array]:
+            nonlocal latest
+            latest = variables
+            return objective.value_and_gradient(variables)
+
         def tell(value: float) -> None:
             self.n_moves += 1
             self._tell(value)
+            if self.watch is not None:
+                self.watch(latest[: 3 * objective.spots.n_columns].reshape(3, -1).T)
 
         return minimise_between(
-            objective.value_and_gradient,
+            evaluate,
             start,
             low=box.low,
             high=box.high,

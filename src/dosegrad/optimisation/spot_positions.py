@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
@@ -69,6 +69,7 @@ def optimise_spots(
     prune_below: float = 1e-2,
     max_spots: int | None = None,
     minimum_weight: float = 0.0,
+    watch: Callable[[Array], None] | None = None,
 ) -> Plan:
     r"""The plan whose weights and spot positions together make the objectives least.
 
@@ -122,6 +123,8 @@ def optimise_spots(
     minimum_weight
         Least weight of a spot that is delivered, 10^6 particles for the whole course; weights are
         optimised again with it as their lower bound.
+    watch
+        Called with weight, x and y of every column (n_columns, 3) after each move.
 
     Returns
     -------
@@ -151,7 +154,7 @@ def optimise_spots(
     settings = SpotSettings(patient, dose_grid, chosen, medium, objectives, max_shift, 0.0, *cases)
     if energies == "layers":
         settings = replace(settings, max_range_shift=max_range_shift)
-    course = SpotCourse(tolerance, max_iterations, method)
+    course = SpotCourse(tolerance, max_iterations, method, watch)
     moves = _Moves(settings, course, merge_within, prune_below)
     moved, weights = moves.all_the_way(beams, initial, max_spots)
 
