@@ -8,6 +8,16 @@ export interface Series {
   colour: string;
   dash?: number[];
   width?: number;
+  /** Number of the row of data up to which the space from this curve is filled. */
+  fillTo?: number;
+}
+/** A point that a curve should pass on the right side. */
+export interface Mark {
+  x: number;
+  y: number;
+  colour: string;
+  met: boolean;
+  up: boolean;
 }
 
 export interface ChartProps {
@@ -21,12 +31,13 @@ export interface ChartProps {
   height: number;
   xRange?: [number, number];
   yRange?: [number, number];
+  marks?: Mark[];
 }
 
 export function Chart(props: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const shape = props.series.map((s) => `${s.label}|${s.colour}|${s.dash ?? ""}`).join(";");
+  const shape = props.series.map((s) => `${s.label}|${s.colour}|${s.dash ?? ""}|${s.fillTo ?? ""}`).join(";");
   const latest = useRef(props);
   latest.current = props;
 
@@ -53,7 +64,7 @@ export function Chart(props: ChartProps) {
 
   useEffect(() => {
     plot.current?.setData(props.data as uPlot.AlignedData);
-  }, [props.data]);
+  }, [props.data, props.marks]);
 
   return <div ref={box} role="img" aria-label={props.description} style={{ minHeight: `${props.height}px` }} />;
 }
@@ -85,6 +96,10 @@ function build(box: HTMLElement, latest: { current: ChartProps }): uPlot {
       x: { time: false, range: (_u, low, high) => latest.current.xRange ?? [low, high] },
       y: { range: (_u, _low, high) => latest.current.yRange ?? [0, Math.max(high * 1.06, 1e-6)] },
     },
+    bands: props.series.flatMap((s, k) =>
+      s.fillTo === undefined ? [] : [{ series: [k + 1, s.fillTo] as [number, number], fill: `${s.colour}33` }],
+    ),
+    hooks: { draw: [(plot) => drawMarks(plot, latest.current.marks ?? [])] },
     axes: [axis(props.xLabel), { ...axis(props.yLabel), size: size * 3.6 }],
     series: [
       {},
@@ -98,4 +113,28 @@ function build(box: HTMLElement, latest: { current: ChartProps }): uPlot {
     ],
   };
   return new uPlot(options, props.data as uPlot.AlignedData, box);
+}
+
+/** Triangles that point to where curves should be; hollow where they are not. */
+function drawMarks(plot: uPlot, marks: Mark[]): void {
+  const { ctx } = plot;
+  const r = 5.5 * devicePixelRatio;
+  ctx.save();
+  ctx.setLineDash([]);
+  for (const mark of marks) {
+    const x = plot.valToPos(mark.x, "x", true);
+    const y = plot.valToPos(mark.y, "y", true);
+    const d = mark.up ? -1 : 1;
+    ctx.beginPath();
+    ctx.moveTo(x - r, y - d * r * 0.8);
+    ctx.lineTo(x + r, y - d * r * 0.8);
+    ctx.lineTo(x, y + d * r * 0.9);
+    ctx.closePath();
+    ctx.lineWidth = 2 * devicePixelRatio;
+    ctx.fillStyle = mark.met ? mark.colour : cssColour("--panel");
+    ctx.strokeStyle = mark.met ? cssColour("--text") : cssColour("--bad");
+    ctx.fill();
+    ctx.stroke();
+  }
+  ctx.restore();
 }

@@ -1,16 +1,90 @@
+// The planning workspace: slices in the middle, the case to the left, the plan to the right.
+import { useEffect, useRef, useState } from "preact/hooks";
 import { TopBar } from "../shared/TopBar";
+import { BeamsEye } from "./BeamsEye";
+import { ComparisonPanel, FrontPanel } from "./ChoicePanels";
+import { DvhPanel } from "./DvhPanel";
+import { CasePanel, LookPanel, StructurePanel } from "./LeftPanels";
+import { OpenPanel } from "./OpenPanel";
+import { PlanPanel } from "./PlanPanels";
+import { RunPanel } from "./RunPanel";
+import { SliceView } from "./SliceView";
+import { useStore } from "./store";
+import "./workspace.css";
 
-/** The planning workspace. */
 export function WorkspacePage() {
+  const store = useStore();
+  const [opening, setOpening] = useState(false);
+  const opened = store.case !== null;
   return (
     <>
-      <TopBar page="/workspace" />
-      <main id="main" tabIndex={-1} style={{ padding: "1.2rem" }}>
-        <section class="panel" aria-labelledby="workspace-title">
-          <h1 id="workspace-title">Workspace</h1>
-          <p class="muted">Plans of whole patients will be looked at and changed here.</p>
-        </section>
+      <TopBar page="/workspace" status={store.status} />
+      <main id="main" class={opened ? "workspace" : "ws-start"} tabIndex={-1}>
+        <h1 class="visually-hidden">Planning workspace</h1>
+        {store.refused && <p class="panel" role="alert">{store.refused}</p>}
+        {!opened && !store.refused && (
+          <section class="panel ws-welcome" aria-labelledby="welcome-title">
+            <h2 id="welcome-title">Open a case</h2>
+            {store.job ? (
+              <p role="status">Opening … {store.job.remark}</p>
+            ) : (
+              <OpenPanel store={store} />
+            )}
+          </section>
+        )}
+        {opened && (
+          <>
+            <div class="ws-left">
+              <CasePanel store={store} onOpen={() => setOpening(true)} />
+              <StructurePanel store={store} />
+              <LookPanel store={store} />
+            </div>
+            <div class="ws-middle">
+              <SliceView store={store} plane="axial" />
+              <SliceView store={store} plane="sagittal" />
+              <SliceView store={store} plane="coronal" />
+              <BeamsEyePanel store={store} />
+              <section class="panel ws-curves" aria-label="Histograms">
+                <DvhPanel store={store} height={220} />
+              </section>
+            </div>
+            <div class="ws-right">
+              <RunPanel store={store} />
+              <FrontPanel store={store} />
+              <ComparisonPanel store={store} />
+              <PlanPanel store={store} />
+            </div>
+          </>
+        )}
       </main>
+      {opening && (
+        <Dialog title="Open a case" onClose={() => setOpening(false)}>
+          <OpenPanel store={store} onDone={() => setOpening(false)} />
+        </Dialog>
+      )}
+      <div aria-live="assertive">{store.notice && <div class="toast">{store.notice}</div>}</div>
     </>
+  );
+}
+
+function BeamsEyePanel({ store }: { store: Parameters<typeof BeamsEye>[0]["store"] }) {
+  return (
+    <section class="panel ws-eye-panel" aria-label="Beam’s-eye view">
+      <BeamsEye store={store} />
+    </section>
+  );
+}
+
+function Dialog(props: { title: string; onClose: () => void; children: preact.ComponentChildren }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} class="ws-dialog" aria-labelledby="dialog-title" onClose={props.onClose} onClick={(event) => event.target === dialog.current && props.onClose()}>
+      <header class="row">
+        <h2 id="dialog-title" class="grow">{props.title}</h2>
+        <button class="quiet" aria-label="Close" onClick={props.onClose}>✕</button>
+      </header>
+      {props.children}
+    </dialog>
   );
 }

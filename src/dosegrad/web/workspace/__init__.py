@@ -1,0 +1,1 @@
+"""The planning workspace: whole patients, looked at and planned in the browser."""

@@ -1,0 +1,360 @@
+"""The work itself: opening, steering, influence, optimising, comparing, saving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from dosegrad.arrays import Array
+from dosegrad.dose import Dose
+from dosegrad.errors import PlanError
+from dosegrad.objectives.records import from_record
+from dosegrad.objectives.structure_objective import StructureObjective
+from dosegrad.plan import Plan
+from dosegrad.web.security import confined
+from dosegrad.web.workspace import views
+from dosegrad.web.workspace.case import Case, open_source, with_case
+from dosegrad.web.workspace.curves import LiveCurves
+from dosegrad.web.workspace.desk import Desk
+from dosegrad.web.workspace.schemas import JobName, NavigateRequest, OpenRequest, PlanSettings
+from dosegrad.web.workspace.suggestions import suggest
+from dosegrad.web.workspace.watching import WatchedSolver
+
+__all__ = ["JOBS", "keep_aside", "navigate", "open_case", "settle"]
+
+#: Gamma criterion of comparisons: percent of the maximum, mm.
+GAMMA: Final = (2.0, 2.0)
+#: Relative decrease of the objective over 10 iterations that is too small to go on.
+_TOLERANCE: Final = 1e-3
+
+
+def open_case(request: OpenRequest, folder: Path, desk: Desk, kept: Path | None) -> Case:
+    """The case that the page asks for; ``kept`` is a plan from before the process ended."""
+    from dosegrad.io.archive import load_plan
+
+    desk.progress("opening", 0.0, "reading the patient")
+    source, patient, plan = open_source(request.source, folder)
+    if plan is None and kept is not None and kept.is_file():
+        plan = load_plan(kept)
+    desk.progress("opening", 0.4, "preparing pictures")
+    phantom = getattr(source, "name", None)
+    settings = request.settings or _settings_of(plan) or suggest(patient, phantom)
+    case = Case(source, patient, settings)
+    if plan is not None:
+        case.keep_beams(plan.beams)
+        case.plan = plan
+    views.show_case(case, desk)
+    views.show_all(case, desk)
+    desk.progress("opening", 1.0)
+    return case
+
+
+def settle(case: Case, settings: PlanSettings, desk: Desk) -> None:
+    """Keep new settings; goals are judged anew."""
+    goals_differ = settings.goals != case.settings.goals
+    case.settings = settings
+    desk.state(settings=settings.model_dump(mode="json"), stale=views.staleness(case))
+    if goals_differ:
+        views.show_goals(case, desk)
+
+
+def steer_beams(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+    """Beams of the angles asked for."""
+    del folder, path
+    from dosegrad.beams.steering import steer
+    from dosegrad.machine.library import load_machine
+
+    wanted = case.settings
+    if wanted.target is None:
+        raise PlanError("no target is chosen; choose a structure under 'Beams'.")
+    desk.progress("steering", 0.0)
+    machine = load_machine(wanted.machine)
+    photons = machine.modality == "photons"
+    own: dict[str, Any] = (
+        {"bixel": wanted.bixel}
+        if photons
+        else {"spot_spacing": wanted.spot_spacing, "layer_spacing": wanted.layer_spacing}
+    )
+    beams = steer(
+        case.patient,
+        machine,
+        target=wanted.target,
+        gantry=wanted.gantry,
+        couch=wanted.couch or 0.0,
+        margin=wanted.margin,
+        **own,
+    )
+    case.keep_beams(beams)
+    desk.progress("steering", 1.0)
+    noun = "bixels" if photons else "spots"
+    desk.log(f"steered {len(beams)} beams, {beams.n_columns} {noun}")
+    views.show_all(case, desk)
+
+
+def make_influence(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+    """Dose per weight; beams first, if they are not those asked for."""
+    from dosegrad.influence.build import compute_influence
+    from dosegrad.influence.scenarios import Scenarios
+
+    if case.needs("beams"):
+        steer_beams(case, desk, folder, path)
+    assert case.beams is not None
+    robust, spacing = case.settings.robust, case.settings.dose_spacing
+    scenarios = None
+    if robust is not None:
+        scenarios = Scenarios.worst_case(setup=robust.setup, range_percent=robust.range_percent)
+    case.influence = None  # the old one makes room first
+    influence = compute_influence(
+        case.patient,
+        case.beams,
+        dose_spacing=None if spacing is None else (spacing, spacing, spacing),
+        scenarios=scenarios,
+    )
+    case.keep_influence(influence)
+    size = 1e-6 * (influence.matrix.data.nbytes + influence.matrix.indices.nbytes)
+    desk.log(f"influence of {influence.matrix.nnz} values, {size:.0f} MB")
+    desk.state(stale=views.staleness(case))
+
+
+def make_plan(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+    """The best plan for the objectives, shown while it grows."""
+    from dosegrad.optimisation.optimise import optimise
+    from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
+
+    wanted, wishes = case.settings, _wishes(case)
+    if wanted.spots == "moving":
+        _move_spots(case, desk, folder, wishes)
+        return
+    if case.needs("beams") or case.needs("influence"):
+        make_influence(case, desk, folder, path)
+    assert case.influence is not None
+    onlooker = _onlooker(case, desk)
+    solver = LBFGSB(max_iterations=wanted.max_iterations, tolerance=_TOLERANCE)
+    plan = optimise(
+        case.influence,
+        wishes,
+        fractions=wanted.fractions,
+        solver=WatchedSolver(onlooker, solver),
+        robust=None if wanted.robust is None else wanted.robust.mode,
+        initial=None,
+    )
+    told = {"solver": "LBFGSB", "solver_settings": asdict(solver)}
+    _keep(case, desk, replace(plan, provenance={**plan.provenance, **told}))
+
+
+def _move_spots(case: Case, desk: Desk, folder: Path, wishes: list[StructureObjective]) -> None:
+    """A plan whose spots find their places."""
+    from dosegrad.optimisation.spot_positions import optimise_spots
+
+    if case.needs("beams") or case.plan is not None:
+        steer_beams(case, desk, folder, None)
+    assert case.beams is not None
+    wanted, spacing = case.settings, case.settings.dose_spacing
+    plan = optimise_spots(
+        case.patient,
+        case.beams,
+        wishes,
+        max_shift=round(0.75 * wanted.spot_spacing, 2),
+        dose_spacing=None if spacing is None else (spacing, spacing, spacing),
+        fractions=wanted.fractions,
+        max_iterations=wanted.max_iterations,
+        watch=views.spot_onlooker(desk),
+    )
+    case.beams, case.influence = plan.beams, None
+    _keep(case, desk, plan)
+
+
+def make_front(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+    """Plans between which the user may choose: one goal for each structure with objectives."""
+    from dosegrad.optimisation.pareto import pareto_front
+
+    if case.needs("beams") or case.needs("influence"):
+        make_influence(case, desk, folder, path)
+    assert case.influence is not None
+    trade: dict[str, list[StructureObjective]] = {}
+    for wish in _wishes(case):
+        trade.setdefault(wish.structure, []).append(wish)
+    case.front = pareto_front(
+        case.influence, trade, gap=0.08, max_plans=16, fractions=case.settings.fractions
+    )
+    desk.log(f"front of {len(case.front)} plans; gap {case.front.gap:.2g}")
+    navigate(case, desk, NavigateRequest(kind="navigate", limits={}))
+    views.show_front(case, desk)
+
+
+def navigate(case: Case, desk: Desk, request: NavigateRequest) -> None:
+    """Show the mixture of plans that keeps limits."""
+    if case.front is None:
+        raise PlanError("there is no front of plans yet; choose 'Explore trade-offs' first.")
+    choice = case.front.navigate(limits=dict(request.limits), prefer=request.prefer)
+    case.plan, case.comparison = choice.plan, None
+    views.show_navigation(case, desk, choice.values)
+
+
+def compare_engines(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+    """The plan's dose by the deterministic engine, and where it differs."""
+    del folder, path
+    from dosegrad.plan import compute_dose
+
+    if case.plan is None or case.plan.dose is None:
+        raise PlanError("there is no plan to be compared; optimise one first.")
+    modality = case.plan.beams.machine.modality
+    if modality != "protons":
+        raise PlanError(f"the deterministic engine computes protons, not {modality}.")
+    dose = compute_dose(case.patient, case.plan, engine="yoda", grid=case.plan.dose.grid)
+    _compare(case, desk, case.plan.dose, dose, "deterministic engine (yoda)")
+
+
+def compare_plan(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+    """The dose of another saved plan, and where it differs."""
+    from dosegrad.io.archive import load_plan
+
+    if path is None:
+        raise PlanError("no plan is named to compare with; choose a file.")
+    place = confined(folder, path)
+    other = load_plan(place / "plan.npz" if place.is_dir() else place)
+    if other.dose is None:
+        raise PlanError(f"plan {place.name!r} holds no dose; compute one and save it again.")
+    if case.dose is None:
+        raise PlanError("there is no plan of this case yet; optimise or open one first.")
+    shown = other.dose if other.rbe_dose is None else other.rbe_dose
+    _compare(case, desk, case.dose, shown, place.name)
+
+
+def _compare(case: Case, desk: Desk, mine: Dose, other: Dose, title: str) -> None:
+    from dosegrad.evaluation.gamma_index import gamma
+
+    desk.progress("gamma", 0.0, "searching")
+    percent, distance = GAMMA
+    difference = mine.difference(other)
+    found = gamma(
+        replace(mine, quantity="dose"), replace(other, quantity="dose"),
+        percent=percent, distance=distance, interpolation="sampled", steps=6,
+    )  # fmt: skip
+    case.comparison = other
+    desk.progress("gamma", 1.0)
+    desk.log(f"compared with {title}: {100 * found.pass_rate:.1f} % of voxels pass")
+    views.show_comparison(case, desk, title, difference, found)
+
+
+def save_plan(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+    """The plan in one file, which tells its patient, objectives and goals."""
+    if case.plan is None:
+        raise PlanError("there is no plan to be saved; optimise one first.")
+    place = confined(folder, _named(path, "plan", ".npz"))
+    _for_keeping(case).save(place)
+    desk.log(f"saved {_below(place, folder)}")
+    desk.send(kind="saved", path=_below(place, folder))
+
+
+def write_page(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+    """The report on the plan."""
+    from dosegrad.evaluation.clinical_goals import evaluate
+    from dosegrad.report.plan_page import PlanSummary
+    from dosegrad.report.write import write_report
+
+    if case.plan is None or case.dose is None:
+        raise PlanError("there is no plan to report on; optimise one first.")
+    place = confined(folder, _named(path, "report", ".html"))
+    desk.progress("report", 0.2, "drawing")
+    goals = [g for g in case.settings.goals if g.rpartition(":")[0] in case.patient.structures]
+    summary = PlanSummary(
+        case.patient, case.plan, case.dose, evaluate(case.dose, case.patient, goals)
+    )
+    page, _ = write_report(place, summary)
+    desk.log(f"report {_below(page, folder)}")
+    desk.send(kind="saved", path=_below(page, folder))
+
+
+def write_study(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+    """CT, structures, plan and dose as a DICOM study."""
+    from dosegrad.io.dicom.writing.study import write_dicom
+
+    if case.plan is None:
+        raise PlanError("there is no plan to be exported; optimise one first.")
+    place = confined(folder, _named(path, "dicom", ""))
+    desk.progress("DICOM", 0.2, "writing")
+    write_dicom(place, patient=case.patient, plan=case.plan)
+    desk.log(f"DICOM study in {_below(place, folder)}")
+    desk.send(kind="saved", path=_below(place, folder))
+
+
+Job = Callable[[Case, Desk, Path, "str | None"], None]
+
+#: What does each job.
+JOBS: Final[dict[JobName, Job]] = {
+    "steer": steer_beams,
+    "influence": make_influence,
+    "optimise": make_plan,
+    "front": make_front,
+    "compare": compare_engines,
+    "other": compare_plan,
+    "save": save_plan,
+    "report": write_page,
+    "dicom": write_study,
+}
+
+
+def keep_aside(case: Case, place: Path) -> None:
+    """Save the plan where it survives the end of this process."""
+    if case.plan is not None:
+        _for_keeping(case).save(place)
+
+
+def _for_keeping(case: Case) -> Plan:
+    """The plan with what a workspace needs to go on with it."""
+    assert case.plan is not None
+    told = with_case(case.plan, case.source)
+    settings = case.settings.model_dump(mode="json")
+    return replace(told, provenance={**told.provenance, "workspace": settings})
+
+
+def _settings_of(plan: Plan | None) -> PlanSettings | None:
+    told = None if plan is None else plan.provenance.get("workspace")
+    return None if told is None else PlanSettings.model_validate(told)
+
+
+def _keep(case: Case, desk: Desk, plan: Plan) -> None:
+    desk.check()
+    case.plan, case.comparison, case.front = plan, None, None
+    desk.progress("evaluating", 0.3)
+    desk.log(plan.message)
+    views.show_all(case, desk)
+
+
+def _wishes(case: Case) -> list[StructureObjective]:
+    if not case.settings.objectives:
+        raise PlanError("there are no objectives; add one for the target.")
+    wishes = []
+    for state in case.settings.objectives:
+        case.patient.structure(state.structure)
+        wishes.append(StructureObjective(state.structure, from_record(state.record())))
+    return wishes
+
+
+def _onlooker(case: Case, desk: Desk) -> Callable[[Array, float], None]:
+    assert case.influence is not None
+    known = tuple(
+        g for g in case.settings.goals if g.rpartition(":")[0].strip() in case.patient.structures
+    )
+    live = LiveCurves(case.influence, known, 1.25 * max(case.prescription(), 1e-3))
+
+    def look(weights: Array, value: float) -> None:
+        desk.check()
+        if live.is_due():
+            desk.send(kind="live", objective=float(value), **live.content(np.asarray(weights)))
+
+    return look
+
+
+def _named(path: str | None, name: str, ending: str) -> str:
+    given = path or name
+    return given if not ending or given.lower().endswith(ending) else given + ending
+
+
+def _below(place: Path, folder: Path) -> str:
+    return str(place.relative_to(folder.resolve()))
