@@ -38,6 +38,7 @@ _PLACES: Final[dict[str, str]] = {
     "optimise": "dosegrad.optimisation.optimise",
     "optimise_angles": "dosegrad.optimisation.beam_angles",
     "optimise_apertures": "dosegrad.optimisation.apertures",
+    "optimise_arc": "dosegrad.optimisation.arcs",
     "optimise_spots": "dosegrad.optimisation.spot_positions",
     "phantom": "dosegrad.patient.phantoms",
     "read_dicom": "dosegrad.io.dicom.study",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from dosegrad.machine.photon import PhotonMachine
     from dosegrad.optimisation.apertures import optimise_apertures
     from dosegrad.optimisation.beam_angles import optimise_angles
+    from dosegrad.optimisation.arcs import optimise_arc
     from dosegrad.optimisation.optimise import optimise
     from dosegrad.optimisation.sequencing.sequence import sequence
     from dosegrad.optimisation.spot_positions import optimise_spots
@@ -115,6 +117,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "optimise",
     "optimise_angles",
     "optimise_apertures",
+    "optimise_arc",
     "optimise_spots",
     "phantom",
     "plot",

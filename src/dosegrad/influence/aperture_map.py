@@ -33,6 +33,8 @@ __all__ = ["ApertureDoseMap"]
 
 #: Blocks of voxels whose derivatives are summed apart; fixed, so that threads change nothing.
 _BLOCKS: Final = 8
+#: How far beyond the jaws there is fluence that counts, mm.
+_BLURRED: Final = 12.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -290,7 +292,9 @@ def _field(
     # pixels and bilinear look-up widen edges by a variance of pitch^2 / 4 in all
     focal = machine.penumbra_fwhm / FWHM_PER_SIGMA
     sigma = float(np.sqrt(max(focal**2 - 0.25 * raster.pitch**2, 0.01 * focal**2)))
-    padded = tuple(fft.next_fast_len(2 * n, real=True) for n in (y.size, x.size))
+    # fluence keeps off the rim of the raster, so that less than its double keeps from wrapping round
+    rim = int(max(raster.jaws[0] - raster.x_edges[0] - _BLURRED, 0.0) / raster.pitch)
+    padded = tuple(fft.next_fast_len(2 * n - 2 * rim, real=True) for n in (y.size, x.size))
     field = _Field(
         segments=segments,
         pairs=pairs,

@@ -25,7 +25,7 @@ from dosegrad.patient.patient import Patient
 __all__ = ["ApertureProblem", "Box", "obedient", "objective_of"]
 
 #: Typical change of a leaf tip, mm.
-_TIP_STEP: Final = 3.0
+_TIP_STEP: Final = 8.0
 #: Passes over all pairs that undo what they may not do.
 _PASSES: Final = 200
 
@@ -99,11 +99,11 @@ class ApertureProblem:
             least[places], most[places] = field.jaws[0] - room, field.jaws[1] + room
         least = np.maximum(least, -leaves.reach)
         most = np.minimum(most, leaves.over_travel)
-        mean = float(units.mean())
+        mean = float(units.mean()) if units.any() else 1.0
         return Box(
             np.concatenate([np.zeros(n), least, np.full(tips, leaves.minimum_gap)]),
             np.concatenate([np.full(n, np.inf), most, most - least]),
-            np.concatenate([np.full(n, mean if mean > 0 else 1.0), np.full(2 * tips, _TIP_STEP)]),
+            np.concatenate([np.full(n, mean), np.full(2 * tips, _TIP_STEP)]),
         )
 
 

@@ -23,6 +23,8 @@ _DEPTH: Final = 100.0
 _REACH: Final = 30.0
 #: Highest levels that are tried, as shares of the highest fluence.
 _TOPS: Final = (1.0, 0.85, 0.7, 0.6, 0.5, 0.42, 0.35, 0.3)
+#: What a difference of neighbouring levels counts, relative to the dose of one by itself.
+_SMOOTHNESS: Final = 0.1
 #: Rounds of moving levels and fitting their step, and moves for each level in one of them.
 _ROUNDS: Final = 6
 _MOST_MOVES: Final = 20
@@ -169,11 +171,14 @@ def quantise(raster: LeafRaster, fluence: Array, alike: Array, n_levels: int) ->
     r"""Levels whose dose is nearest to that of a fluence.
 
     .. math:: \min_{s,\, L_k \in \{0..n\}} \|B\,(f - s\,P L)\|^2
+       + \lambda s^2 \sum_{j \sim k} (L_j - L_k)^2
 
     f the fluence of the bixels, P which share of each lies under which leaf, and B the blur from
     fluence to dose, whose square ``alike`` tells. Rounding one bixel up is thus made good by its
-    neighbours, and a needle that no level reaches is spread over them. Several highest levels are
-    tried; for each, the level that helps most moves while one does, and s is the best for them.
+    neighbours, and a needle that no level reaches is spread over them. The second term, of small
+    weight, chooses among fluences of nearly the same dose one that takes fewer MU. Several highest
+    levels are tried; for each, the level that helps most moves while one does, and s is the best
+    for them.
 
     Parameters
     ----------
@@ -194,6 +199,8 @@ def quantise(raster: LeafRaster, fluence: Array, alike: Array, n_levels: int) ->
     under = raster.shares[raster.places[:, :1], rows] * (raster.places[:, 1:] == columns)
     curvature = under.T @ between @ under
     goal = under.T @ (between @ fluence)
+    beside = np.abs(rows[:, None] - rows) + np.abs(columns[:, None] - columns) == 1
+    curvature = curvature + _SMOOTHNESS * (np.diag(beside.sum(axis=1)) - beside)
     constant = float(fluence @ between @ fluence)
     weights = under.sum(axis=0)
     start = np.maximum(under.T @ fluence, 0.0) / np.maximum(weights, 1e-12)

@@ -185,7 +185,7 @@ def _beam_shapes(
     shapes: tuple[Shape, ...] = ()
     for _ in range(_ROUNDS):
         # what leaves let through reaches every bixel; open ones get the rest of each unit
-        wanted = np.maximum(fluence - passing * total, 0.0) / (1.0 - passing)
+        wanted = (fluence - passing * total) / (1.0 - passing)
         found = quantise(raster, wanted, alike, levels)
         if not found.levels.any():
             break
