@@ -22,6 +22,10 @@ PHANTOMS: Final[Mapping[str, str]] = MappingProxyType(
         "impt-2d": "the 40 cm x 40 cm IMPT teaching section: PTV between brainstem and cord",
         "prostate": "a pelvis: CTV, PTV, bladder, rectum, femoral heads",
         "slab": "a water tank with half a slab of any HU in front of the target; hu=1000",
+        "tg119-c-shape": "AAPM TG-119: a C-shaped target around a core, in a slab of water",
+        "tg119-head-neck": "AAPM TG-119: a neck PTV, cord and parotids, in a slab of water",
+        "tg119-multi-target": "AAPM TG-119: three cylinders to three doses, in a slab of water",
+        "tg119-prostate": "AAPM TG-119: prostate, rectum and bladder, in a slab of water",
         "thorax": "a chest: lungs, ribs, spine, heart, a target in the left lung",
         "water-tank": "a tank of pure water, 400 mm deep, with a box-shaped target",
     }
@@ -53,8 +57,9 @@ def phantom(name: str, **options: float) -> Patient:
     if name not in PHANTOMS:
         raise unknown_name("phantom", name, PHANTOMS)
     function = name.replace("-", "_")
+    module = "tg119" if name.startswith("tg119-") else function
     make: Callable[..., Patient] = getattr(
-        import_module(f"dosegrad.patient.phantoms.{function}"), function
+        import_module(f"dosegrad.patient.phantoms.{module}"), function
     )
     known = signature(make).parameters
     for option in options:
