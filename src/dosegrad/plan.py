@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -39,7 +39,7 @@ from dosegrad.machine.photon import PhotonMachine
 from dosegrad.patient.patient import Patient
 from dosegrad.registry import ENGINES, PLAN_WRITERS, load_object
 
-__all__ = ["Plan", "compute_dose"]
+__all__ = ["Plan", "compute_dose", "prepare_dose"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -322,19 +322,30 @@ def compute_dose(
     BeamError
         If the beams were made for another patient position, or cannot be delivered.
     """
+    return prepare_dose(patient, plan, engine=engine, grid=grid, dose_spacing=dose_spacing)(plan)
+
+
+def prepare_dose(
+    patient: Patient,
+    plan: Plan,
+    *,
+    engine: str | InfluenceEngine | ForwardEngine | None = None,
+    grid: Grid | None = None,
+    dose_spacing: Triple | None = None,
+) -> Callable[[Plan], Dose]:
+    """What computes the dose of ``plan`` and of its variants, on one grid.
+
+    The patient is prepared once, for plans of the same machine that differ in weights, spots,
+    apertures or beams. Arguments and errors are those of :func:`compute_dose`; what is wrong with
+    the beams of a plan is said when its dose is asked for.
+    """
     chosen = resolve_engine(default_engine(plan.beams) if engine is None else engine)
     if not isinstance(chosen, ForwardEngine):
         raise CapabilityError(
             f"engine {type(chosen).__name__} computes no dose without a matrix; engines that do: "
             f"{', '.join(ENGINES)}."
         )
-    for beam in plan.beams:
-        if beam.position != patient.ct.position:
-            raise BeamError(
-                f"the beam at gantry {beam.gantry:g}° was made for a patient in position "
-                f"{beam.position}, but this one lies {patient.ct.position}. Steer the beams for "
-                "this patient."
-            )
+    _check_positions(patient, plan.beams)
     if grid is None and dose_spacing is None:
         if plan.dose is not None:
             grid = plan.dose.grid
@@ -343,18 +354,35 @@ def compute_dose(
     dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
     voxels = choose_voxels(patient, dose_grid, "body")
     medium: Any = prepare_medium(patient, dose_grid, chosen)  # the kind that the engine wants
-    array = np.zeros(dose_grid.n_voxels)
-    if plan.apertures is None:
-        array[voxels] = chosen.forward(medium, plan.beams, plan.weights, voxels)
-    else:
-        field_engine = _for_apertures(chosen)
-        array[voxels] = field_engine.forward_apertures(medium, plan.beams, plan.apertures, voxels)
     provenance = {
         **describe_engine(chosen),
         "machine": plan.beams.machine.name,
         "version": __version__,
     }
-    return Dose(dose_grid, array.reshape(dose_grid.shape), provenance=provenance)
+
+    def dose_of(variant: Plan) -> Dose:
+        _check_positions(patient, variant.beams)
+        array = np.zeros(dose_grid.n_voxels)
+        if variant.apertures is None:
+            array[voxels] = chosen.forward(medium, variant.beams, variant.weights, voxels)
+        else:
+            fields = _for_apertures(chosen)
+            array[voxels] = fields.forward_apertures(
+                medium, variant.beams, variant.apertures, voxels
+            )
+        return Dose(dose_grid, array.reshape(dose_grid.shape), provenance=provenance)
+
+    return dose_of
+
+
+def _check_positions(patient: Patient, beams: Beams) -> None:
+    for beam in beams:
+        if beam.position != patient.ct.position:
+            raise BeamError(
+                f"the beam at gantry {beam.gantry:g}° was made for a patient in position "
+                f"{beam.position}, but this one lies {patient.ct.position}. Steer the beams for "
+                "this patient."
+            )
 
 
 def _for_apertures(engine: object) -> ApertureEngine:

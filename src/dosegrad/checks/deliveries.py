@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from dosegrad.beams.deliveries import Delivery
+from dosegrad.checks.dose_comparison import DoseComparison, compare_doses
 from dosegrad.checks.spot_deviations import (
     DeliveryTolerances,
     SpotDeviations,
+    beam_numbers,
     compare_spots,
     delivered_plan,
+    range_difference,
     range_flags,
 )
+from dosegrad.checks.spot_gradients import with_predictions
 from dosegrad.dose import Dose
+from dosegrad.engines.pencil_beam.engine import PencilBeam
 from dosegrad.engines.protocols import ForwardEngine, InfluenceEngine
-from dosegrad.evaluation.dose_volume import structure_dvh
-from dosegrad.evaluation.gamma_index import GammaMap, gamma
+from dosegrad.evaluation.gamma_index import GammaMap
+from dosegrad.influence.build import default_engine, resolve_engine
 from dosegrad.patient.patient import Patient
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
 
 __all__ = ["DeliveryCheck", "check_delivery"]
-
-#: Volume fractions at which the doses of a structure are compared.
-_LEVELS: Final = {"D2%": 0.02, "D50%": 0.5, "D95%": 0.95, "D98%": 0.98}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,33 +36,63 @@ class DeliveryCheck:
     ----------
     spots
         Deviations, spot by spot.
+    tolerances
+        From which deviations are flagged.
     flags
         What is out of tolerance, one sentence each.
-    plan
-        The plan as it was delivered, if every fraction had been as this one.
-    planned_dose, delivered_dose
-        Both recomputed by the same engine, whole course.
-    gamma
-        Delivered against planned.
-    dose_differences
-        By structure: delivered minus planned mean and D2%, D50%, D95%, D98%, Gy.
+    doses
+        Planned and delivered dose, both recomputed, in all and beam by beam.
+    source
+        Kind of the record.
     warnings
         Of the record.
     """
 
     spots: SpotDeviations
+    tolerances: DeliveryTolerances
     flags: tuple[str, ...]
-    plan: Plan
-    planned_dose: Dose
-    delivered_dose: Dose
-    gamma: GammaMap
-    dose_differences: Mapping[str, Mapping[str, float]]
+    doses: DoseComparison
+    source: str = ""
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        verdict = "passed" if self.passed else f"{len(self.flags)} out of tolerance"
+        return f"DeliveryCheck({self.spots.delivered.size} spots, {verdict})"
 
     @property
     def passed(self) -> bool:
         """Whether nothing was flagged."""
         return not self.flags
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as it was delivered, if every fraction had been as this one."""
+        return self.doses.delivered_plan
+
+    @property
+    def planned_dose(self) -> Dose:
+        """Dose of the plan, whole course."""
+        return self.doses.planned
+
+    @property
+    def delivered_dose(self) -> Dose:
+        """Dose of :attr:`plan`, whole course."""
+        return self.doses.delivered
+
+    @property
+    def gamma(self) -> GammaMap:
+        """Delivered against planned dose."""
+        return self.doses.gamma
+
+    @property
+    def dose_differences(self) -> dict[str, dict[str, float]]:
+        """By structure: delivered minus planned mean and D2%, D50%, D95%, D98%, Gy."""
+        return self.doses.differences
+
+    @property
+    def range_difference(self) -> float:
+        """Largest difference of the ranges of recorded and planned energies, mm."""
+        return range_difference(self.doses.planned_plan, self.spots)
 
     def __str__(self) -> str:
         spots = self.spots
@@ -96,7 +127,8 @@ class DeliveryCheck:
             "meterset_delivered": float(spots.delivered["mu"].sum()),
             "gamma_pass_rate": float(self.gamma.pass_rate),
             "gamma_n_evaluated": int(self.gamma.n_evaluated),
-            "dose_differences_gy": {n: dict(v) for n, v in self.dose_differences.items()},
+            "dose_differences_gy": self.dose_differences,
+            "beams": [each.to_json() for each in self.doses.beams],
         }
 
 
@@ -112,7 +144,8 @@ def check_delivery(
 
     The delivered plan has the spots where they went and with what they got, as if every fraction
     had been as this one; both plans are computed by the same engine, so that differences are those
-    of the delivery.
+    of the delivery. Doses are computed beam by beam, which tells what each beam changes; with the
+    pencil beam the same is predicted by the derivatives by positions and weights.
 
     Parameters
     ----------
@@ -132,46 +165,30 @@ def check_delivery(
     ------
     PlanError
         If no delivered spot belongs to the plan.
+    CapabilityError
+        If the plan is for photons.
     """
     limits = DeliveryTolerances() if tolerances is None else tolerances
+    chosen = resolve_engine(default_engine(plan.beams) if engine is None else engine)
     spots = compare_spots(plan, delivery)
-    made = delivered_plan(plan, spots)
-    bare = replace(plan, dose=None)
-    planned_dose = compute_dose(patient, bare, engine=engine)
-    delivered_dose = compute_dose(patient, made, engine=engine, grid=planned_dose.grid)
-    compared = gamma(
-        planned_dose,
-        delivered_dose,
+    doses = compare_doses(
+        patient,
+        plan,
+        delivered_plan(plan, spots),
+        numbers=beam_numbers(plan),
+        engine=chosen,
         percent=limits.gamma_percent,
         distance=limits.gamma_distance,
     )
-    flags = [*spots.flags(limits), *range_flags(plan, spots, limits)]
-    if compared.pass_rate < limits.pass_rate:
-        flags.append(
-            f"gamma {100 * compared.pass_rate:.1f} % at {limits.gamma_percent:g} %/"
-            f"{limits.gamma_distance:g} mm, below {100 * limits.pass_rate:g} %"
-        )
+    if isinstance(chosen, PencilBeam):
+        grid = doses.planned.grid
+        changes = with_predictions(doses.beams, patient, plan, spots, engine=chosen, grid=grid)
+        doses = replace(doses, beams=changes)
+    flags = [
+        *spots.flags(limits),
+        *range_flags(plan, spots, limits),
+        *doses.flags(limits.pass_rate),
+    ]
     return DeliveryCheck(
-        spots=spots,
-        flags=tuple(flags),
-        plan=made,
-        planned_dose=planned_dose,
-        delivered_dose=delivered_dose,
-        gamma=compared,
-        dose_differences=_dose_differences(patient, planned_dose, delivered_dose),
-        warnings=delivery.warnings,
+        spots, limits, tuple(flags), doses, source=delivery.source, warnings=delivery.warnings
     )
-
-
-def _dose_differences(
-    patient: Patient, planned: Dose, delivered: Dose
-) -> dict[str, dict[str, float]]:
-    found = {}
-    for name, structure in patient.structures.items():
-        before, after = structure_dvh(planned, structure), structure_dvh(delivered, structure)
-        if not before.doses.size:
-            continue
-        differences = {"mean": after.mean - before.mean}
-        differences |= {k: after.dose_at(v) - before.dose_at(v) for k, v in _LEVELS.items()}
-        found[name] = differences
-    return found

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dosegrad.arrays import Array, IntArray
+from dosegrad.arrays import Array, BoolArray, IntArray
 from dosegrad.beams.beam import COLUMN_DTYPE, Beams
 from dosegrad.beams.deliveries import DELIVERED_DTYPE, Delivery, match_spots
 from dosegrad.errors import PlanError
@@ -22,7 +22,9 @@ __all__ = [
     "beam_numbers",
     "compare_spots",
     "delivered_plan",
+    "delivered_weights",
     "planned_spots",
+    "range_difference",
     "range_flags",
 ]
 
@@ -78,6 +80,9 @@ class SpotDeviations:
     shifts: Array
     mu_delivered: Array
 
+    def __repr__(self) -> str:
+        return f"SpotDeviations({self.delivered.size} of {self.planned.size} spots)"
+
     @property
     def distances(self) -> Array:
         """Distance of each delivered spot from its place (n_delivered,), mm."""
@@ -100,6 +105,37 @@ class SpotDeviations:
         found: Array = self.mu_delivered - self.planned["mu"]
         return found
 
+    @property
+    def mean_shifts(self) -> Array:
+        """Mean shift by meterset of each planned spot (n_planned, 2), mm; 0 if it got nothing."""
+        known = self.planned_of >= 0
+        place, mu = self.planned_of[known], self.delivered["mu"][known]
+        found = np.zeros((self.planned.size, 2))
+        given = self.mu_delivered > 0
+        for axis in range(2):
+            moved = np.bincount(
+                place, weights=mu * self.shifts[known, axis], minlength=self.planned.size
+            )
+            found[given, axis] = moved[given] / self.mu_delivered[given]
+        return found
+
+    def layer_means(self) -> dict[tuple[int, float], float]:
+        """Mean distance of the spots of each layer, mm, by beam and recorded energy."""
+        keys = np.column_stack([self.delivered["beam"], self.delivered["energy"]])
+        known = np.isfinite(self.distances)
+        found = {}
+        for beam, energy in np.unique(keys[known], axis=0):
+            mine = known & (keys == (beam, energy)).all(axis=1)
+            found[int(beam), float(energy)] = float(self.distances[mine].mean())
+        return found
+
+    def out_of_meterset(self, tolerances: DeliveryTolerances) -> BoolArray:
+        """Planned spots (n_planned,) that were delivered with a meterset out of tolerance."""
+        off = np.abs(self.mu_differences)
+        wrong = (off > tolerances.mu) & (off > tolerances.mu_percent / 100 * self.planned["mu"])
+        wrong[self.missing] = False
+        return wrong
+
     def flags(self, tolerances: DeliveryTolerances) -> tuple[str, ...]:
         """Sentences on what is out of tolerance; none if all is within."""
         return (
@@ -109,20 +145,25 @@ class SpotDeviations:
         )
 
 
-def range_flags(plan: Plan, spots: SpotDeviations, tolerances: DeliveryTolerances) -> list[str]:
-    """Layers whose recorded energy has another range than the planned one."""
+def range_difference(plan: Plan, spots: SpotDeviations) -> float:
+    """Largest difference of the ranges of recorded and planned energies, mm."""
     machine = plan.beams.particles
-    if machine.energies.size < 2:
-        return []
     known = spots.planned_of >= 0
+    if machine.energies.size < 2 or not known.any():
+        return 0.0
     of_plan = spots.planned["energy"][spots.planned_of[known]]
     of_record = spots.delivered["energy"][known]
     nominal = [machine.monitor.nominal_energy(float(e)) for e in machine.energies]
     ranges = np.interp(of_record, nominal, machine.ranges)
-    off = np.abs(ranges - np.interp(of_plan, nominal, machine.ranges))
-    if not (off > tolerances.range).any():
+    return float(np.abs(ranges - np.interp(of_plan, nominal, machine.ranges)).max())
+
+
+def range_flags(plan: Plan, spots: SpotDeviations, tolerances: DeliveryTolerances) -> list[str]:
+    """Layers whose recorded energy has another range than the planned one."""
+    off = range_difference(plan, spots)
+    if not off > tolerances.range:
         return []
-    return [f"ranges are up to {off.max():.2f} mm off, more than {tolerances.range:g} mm"]
+    return [f"ranges are up to {off:.2f} mm off, more than {tolerances.range:g} mm"]
 
 
 def planned_spots(plan: Plan) -> NDArray[Any]:
@@ -181,15 +222,10 @@ def delivered_plan(plan: Plan, spots: SpotDeviations) -> Plan:
     A planned spot that was delivered in several parts goes to their mean place by meterset; spots
     that were not planned are added if their energy is one of the plan's.
     """
-    known = spots.planned_of >= 0
-    place, mu = spots.planned_of[known], spots.delivered["mu"][known]
     columns = np.array(plan.beams.columns)
     for axis, name in enumerate(("x", "y")):
-        moved = np.bincount(place, weights=mu * spots.shifts[known, axis], minlength=columns.size)
-        given = spots.mu_delivered > 0
-        columns[name][given] += moved[given] / spots.mu_delivered[given]
-    per_mu = _weights_per_mu(plan, columns["energy"])
-    weights = spots.mu_delivered * per_mu * plan.fractions
+        columns[name] += spots.mean_shifts[:, axis]
+    weights = delivered_weights(plan, spots)
     extra, more = _extra_columns(plan, spots)
     table = np.concatenate([columns, extra])
     order = np.argsort(table["beam"], kind="stable")
@@ -200,6 +236,14 @@ def delivered_plan(plan: Plan, spots: SpotDeviations) -> Plan:
         fractions=plan.fractions,
         provenance={**plan.provenance, "source": "delivered spots of one fraction"},
     )
+
+
+def delivered_weights(plan: Plan, spots: SpotDeviations) -> Array:
+    """Weight of each planned spot (n_columns,), 10^6 particles, whole course, as delivered."""
+    found: Array = (
+        spots.mu_delivered * _weights_per_mu(plan, plan.beams.columns["energy"]) * plan.fractions
+    )
+    return found
 
 
 def _extra_columns(plan: Plan, spots: SpotDeviations) -> tuple[NDArray[Any], Array]:
@@ -263,25 +307,20 @@ def _position_flags(spots: SpotDeviations, tolerances: DeliveryTolerances) -> li
             f"{n_far} spots lie more than {tolerances.any_position:g} mm off, the farthest "
             f"{spots.largest_distance:.2f} mm"
         )
-    keys = np.column_stack([spots.delivered["beam"], spots.delivered["energy"]])
-    for beam, energy in np.unique(keys, axis=0):
-        mine = (keys == (beam, energy)).all(axis=1) & np.isfinite(distances)
-        if mine.any() and distances[mine].mean() > tolerances.mean_position:
+    for (beam, energy), mean in spots.layer_means().items():
+        if mean > tolerances.mean_position:
             flags.append(
-                f"beam {beam:g}, {energy:g} MeV: spots lie {distances[mine].mean():.2f} mm off on "
-                f"average, more than {tolerances.mean_position:g} mm"
+                f"beam {beam:g}, {energy:g} MeV: spots lie {mean:.2f} mm off on average, more than "
+                f"{tolerances.mean_position:g} mm"
             )
     return flags
 
 
 def _mu_flags(spots: SpotDeviations, tolerances: DeliveryTolerances) -> list[str]:
-    off = np.abs(spots.mu_differences)
-    delivered = np.setdiff1d(np.arange(spots.planned.size), spots.missing)
-    share = off[delivered] > tolerances.mu_percent / 100 * spots.planned["mu"][delivered]
-    n_off = int(np.count_nonzero(share & (off[delivered] > tolerances.mu)))
-    if not n_off:
+    wrong = spots.out_of_meterset(tolerances)
+    if not wrong.any():
         return []
     return [
-        f"{n_off} spots got a meterset more than {tolerances.mu_percent:g} % and "
-        f"{tolerances.mu:g} MU off, at most {off[delivered].max():.4g} MU"
+        f"{np.count_nonzero(wrong)} spots got a meterset more than {tolerances.mu_percent:g} % and "
+        f"{tolerances.mu:g} MU off, at most {np.abs(spots.mu_differences[wrong]).max():.4g} MU"
     ]

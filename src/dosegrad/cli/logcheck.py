@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -10,12 +11,14 @@ import numpy as np
 import typer
 
 from dosegrad.cli.console import ExitCode, Json, Quiet, say, say_json, step, working
+from dosegrad.cli.output import output_folder
 from dosegrad.cli.patients import find_patient
 from dosegrad.errors import MachineError, PlanError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dosegrad.checks.deliveries import DeliveryCheck
     from dosegrad.checks.delivery_watch import DeliveryWatch
     from dosegrad.patient.patient import Patient
     from dosegrad.plan import Plan
@@ -36,6 +39,12 @@ def logcheck(
         str | None, typer.Option(help="For a saved plan: a .mat file, DICOM folder, or phantom.")
     ] = None,
     engine: Annotated[str, typer.Option(help="Engine that computes both doses.")] = "pencil-beam",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for a report; it is replaced as a whole.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the report calls the patient; else a pseudonym.")
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Read a .csv that grows, layer by layer, as it comes.")
     ] = False,
@@ -51,18 +60,42 @@ def logcheck(
     """
     with working(silent=quiet or as_json) as bars, step(bars, "reading plan and patient"):
         subject, planned = _plan_and_patient(plan, machine, patient)
-    if follow:
-        return _follow(subject, planned, record, idle=idle, quiet=quiet)
+    if not follow:
+        found = _check(subject, planned, record, engine, out, name, silent=quiet or as_json)
+        if as_json:
+            say_json(found.to_json())
+        elif not quiet:
+            say(str(found))
+        return ExitCode.DONE if found.passed else ExitCode.GOALS_NOT_MET
+    is_fine = _follow(subject, planned, record, idle=idle, quiet=quiet)
+    if out is not None:  # the whole record, once it is complete
+        is_fine &= _check(subject, planned, record, engine, out, name, silent=quiet).passed
+    return ExitCode.DONE if is_fine else ExitCode.GOALS_NOT_MET
+
+
+def _check(
+    subject: Patient,
+    plan: Plan,
+    record: Path,
+    engine: str,
+    out: Path | None,
+    name: str | None,
+    *,
+    silent: bool,
+) -> DeliveryCheck:
+    """The check of a whole record, with its report if there is a folder for it."""
     from dosegrad.checks.deliveries import check_delivery
     from dosegrad.io.deliveries import read_delivery
+    from dosegrad.report.write import write_report
 
-    with working(silent=quiet or as_json):
-        found = check_delivery(subject, planned, read_delivery(record), engine=engine)
-    if as_json:
-        say_json(found.to_json())
-    elif not quiet:
-        say(str(found))
-    return ExitCode.DONE if found.passed else ExitCode.GOALS_NOT_MET
+    with ExitStack() as stack:
+        folder = None if out is None else stack.enter_context(output_folder(out))
+        bars = stack.enter_context(working(silent=silent))
+        found = check_delivery(subject, plan, read_delivery(record), engine=engine)
+        if folder is not None:
+            with step(bars, "writing the report"):
+                write_report(folder, found, name=name)
+    return found
 
 
 def _plan_and_patient(place: Path, machine: str, patient: str | None) -> tuple[Patient, Plan]:
@@ -83,7 +116,7 @@ def _plan_and_patient(place: Path, machine: str, patient: str | None) -> tuple[P
     return find_patient(patient), load_plan(place / "plan.npz" if place.is_dir() else place)
 
 
-def _follow(subject: Patient, plan: Plan, record: Path, *, idle: float, quiet: bool) -> int:
+def _follow(subject: Patient, plan: Plan, record: Path, *, idle: float, quiet: bool) -> bool:
     """Judge every layer as soon as the next one begins or no more spots come."""
     from dosegrad.checks.delivery_watch import DeliveryWatch
     from dosegrad.io.delivery_table import DeliveryTail
@@ -106,7 +139,7 @@ def _follow(subject: Patient, plan: Plan, record: Path, *, idle: float, quiet: b
         time.sleep(_LOOK_EVERY)
     if pending.size:
         is_fine &= _judge(watch, pending, quiet)
-    return ExitCode.DONE if is_fine else ExitCode.GOALS_NOT_MET
+    return is_fine
 
 
 def _split(spots: NDArray[Any]) -> list[NDArray[Any]]:

@@ -7,38 +7,47 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dosegrad.checks.adaptation import Adaptation
+from dosegrad.checks.deliveries import DeliveryCheck
 from dosegrad.checks.plan_check import PlanCheck
 from dosegrad.errors import OutputError
 from dosegrad.files import replacing
 from dosegrad.report.adapt_page import adapt_content, adapt_page
 from dosegrad.report.check_page import check_content, check_page
 from dosegrad.report.common import as_json
+from dosegrad.report.delivery_page import delivery_content, delivery_page
 from dosegrad.report.page import Page, render
 from dosegrad.report.plan_page import PlanSummary, plan_content, plan_page
 
 __all__ = ["Reported", "report_content", "report_page", "write_report"]
 
 #: What a report can be about.
-Reported: TypeAlias = PlanSummary | PlanCheck | Adaptation
+Reported: TypeAlias = PlanSummary | PlanCheck | Adaptation | DeliveryCheck
 
 
 def report_page(subject: Reported, *, name: str | None = None) -> Page:
-    """The page on a plan, a check or an adaptation."""
-    if isinstance(subject, PlanSummary):
-        return plan_page(subject, name)
-    return (
-        check_page(subject, name) if isinstance(subject, PlanCheck) else adapt_page(subject, name)
-    )
+    """The page on a plan, a check, an adaptation or a delivered fraction."""
+    match subject:
+        case PlanSummary():
+            return plan_page(subject, name)
+        case PlanCheck():
+            return check_page(subject, name)
+        case Adaptation():
+            return adapt_page(subject, name)
+        case DeliveryCheck():
+            return delivery_page(subject, name)
 
 
 def report_content(subject: Reported, *, name: str | None = None) -> dict[str, Any]:
     """The same for programs, as what JSON knows; its keys are in the reference."""
-    if isinstance(subject, PlanSummary):
-        content = plan_content(subject, name)
-    elif isinstance(subject, PlanCheck):
-        content = check_content(subject, name)
-    else:
-        content = adapt_content(subject, name)
+    match subject:
+        case PlanSummary():
+            content = plan_content(subject, name)
+        case PlanCheck():
+            content = check_content(subject, name)
+        case Adaptation():
+            content = adapt_content(subject, name)
+        case DeliveryCheck():
+            content = delivery_content(subject, name)
     made: dict[str, Any] = as_json(content)
     return made
 
@@ -55,8 +64,9 @@ def write_report(
     path
         A folder, which then holds ``report.html`` and ``report.json``, or the ``.html`` file.
     subject
-        What :func:`~dosegrad.checks.plan_check.check_plan` or
-        :func:`~dosegrad.checks.adaptation.adapt` found, or a
+        What :func:`~dosegrad.checks.plan_check.check_plan`,
+        :func:`~dosegrad.checks.adaptation.adapt` or
+        :func:`~dosegrad.checks.deliveries.check_delivery` found, or a
         :class:`~dosegrad.report.plan_page.PlanSummary`.
     name
         What to call the patient, where that is wanted.

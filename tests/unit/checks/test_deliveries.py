@@ -144,3 +144,33 @@ def test_records_of_another_plan_and_impossible_spots_are_refused(plan):
             Delivery(spots)
     with pytest.raises(BeamError, match="no delivered spot"):
         Delivery(spots[:0])
+
+
+def test_every_beam_has_its_share_of_the_change(patient, plan):
+    spots = planned_spots(plan)
+    spots["mu"][spots["beam"] == 2] *= 1.05
+    found = check_delivery(patient, plan, Delivery(spots))
+    first, second = found.doses.beams
+    assert (first.number, second.number) == (1, 2)
+    assert first.largest_change == pytest.approx(0.0, abs=1e-12)
+    assert first.mean_changes["Tank"] == pytest.approx(0.0, abs=1e-12)
+    total = found.dose_differences["Tank"]["mean"]
+    assert second.mean_changes["Tank"] == pytest.approx(total, rel=1e-9)
+    assert found.to_json()["beams"][1]["mean_changes_gy"]["Tank"] == pytest.approx(total)
+
+
+def test_derivatives_predict_what_each_beam_changes():
+    patient = dg.phantom("impt-2d")
+    machine = dg.load_machine("generic-protons")
+    beams = dg.steer(patient, machine, target="PTV", gantry=[60, 300], spot_spacing=12.0)
+    course = dg.Plan(beams, np.full(beams.n_columns, 60.0), fractions=30)
+    spots = planned_spots(course)
+    rng = np.random.default_rng(5)
+    spots["x"] += 1.0
+    spots["y"] += rng.normal(0.0, 0.5, spots.size)
+    spots["mu"] *= rng.normal(1.02, 0.01, spots.size)
+    for beam in check_delivery(patient, course, Delivery(spots)).doses.beams:
+        assert set(beam.predicted) == {"PTV", "Cord", "Brainstem"}
+        largest = max(abs(v) for v in beam.mean_changes.values())
+        for name, value in beam.predicted.items():
+            assert value == pytest.approx(beam.mean_changes[name], abs=0.1 * largest)

@@ -49,6 +49,17 @@ def test_a_good_delivery_passes_and_a_bad_one_does_not(study, spots, tmp_path):
     assert "5 spots lie more than 2 mm off, the farthest 5.00 mm" in found.output
 
 
+def test_a_report_is_written_on_request(study, spots, tmp_path):
+    write_delivery_table(Delivery(spots), tmp_path / "log.csv")
+    found = run(study, tmp_path / "log.csv", "--out", tmp_path / "report", "--name", "Case 7")
+    assert found.exit_code == 0
+    assert "Case 7" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    content = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert content["verdict"] == "pass"
+    assert run(study, tmp_path / "none.csv", "--out", tmp_path / "other").exit_code == 2
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_growing_record_is_judged_layer_by_layer(study, spots, tmp_path):
     first = spots[(spots["beam"] == 1) & (spots["layer"] < 3)].copy()
     first["y"][first["layer"] == 1] += 4.0
