@@ -44,9 +44,10 @@ from dosegrad.physics.ions import (
 
 __all__ = ["FragmentField", "march_fragments", "survival"]
 
-#: Nodes and weights of the Gaussian spread of a fragment's momentum.
-_NODES: Final = np.polynomial.hermite_e.hermegauss(7)[0]
-_WEIGHTS: Final = np.polynomial.hermite_e.hermegauss(7)[1] / np.sqrt(2.0 * np.pi)
+#: Nodes, in standard deviations, and weights of the Gaussian spread of a fragment's momentum: so
+#: many that fragments of one node do not show as a peak of their own.
+_NODES: Final = np.linspace(-3.0, 3.0, 41)
+_WEIGHTS: Final = np.exp(-0.5 * _NODES**2) / np.exp(-0.5 * _NODES**2).sum()
 _SLOWEST_SHARE: Final = 0.2  # of the projectile's speed, below which no fragment is put
 _FASTEST: Final = 1.7  # times the beam's energy, where grids of residual range end
 
@@ -262,7 +263,7 @@ def _nucleon_slowing(energy: float, ion: Ion, yields: Mapping[str, float]) -> fl
 
 
 def _spread_energies(energy: float, fragment: Ion, projectile: Ion) -> Array:
-    """Energies (7,), MeV/u, of the nodes of a fragment's momentum; their mean is ``energy``."""
+    """Energies (n,), MeV/u, of the nodes of a fragment's momentum; their mean is ``energy``."""
     mean = momentum_per_nucleon(energy)
     shift = _NODES * momentum_spread(fragment, projectile) / fragment.nucleons
     momentum = np.maximum(mean + shift, _SLOWEST_SHARE * mean)

@@ -12,7 +12,7 @@ with :math:`r_0` = 1.1 fm, :math:`S = A_P^{1/3} A_T^{1/3} / (A_P^{1/3} + A_T^{1/
 E_{cm}^{1/3}`. D is 1.75 times the densities of the two nuclei over twice carbon's, 2.05 where one
 is a proton, and for helium :math:`2.2 - 0.008 A_T + 1.8 \cdot 10^{-5} A_T^2 - 0.3 / (1 +
 e^{(120 - E)/50})` as refitted to measurements at 70 to 220 MeV/u [Horst2019]_; a third of it for
-lithium. On hydrogen the roles are exchanged.
+lithium. On hydrogen the roles are exchanged. Carbon on carbon comes out as measured [Kox1987]_.
 
 **Which fragments.** Mean numbers per reaction in water, the same at all energies, in
 :data:`FRAGMENTS`: for carbon after the partial cross sections and build-up of Schall 1996,

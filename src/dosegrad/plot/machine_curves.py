@@ -15,6 +15,7 @@ from dosegrad.machine.kinds import Machine
 from dosegrad.machine.particle import ParticleMachine, PencilBeamData
 from dosegrad.machine.photon import PhotonMachine
 from dosegrad.physics.bortfeld import bragg_curve
+from dosegrad.plot.ion_curves import draw_alpha, draw_fragment_share
 from dosegrad.plot.photon_curves import photon_machine
 from dosegrad.plot.style import LINE_COLOURS, Colour, frame, new_figure
 
@@ -32,6 +33,7 @@ _FIT_STEPS: Final = 8
 def machine(machine: Machine) -> Figure:
     """Base data of a machine: depth dose, lateral spread, LET, spot size against energy.
 
+    With tables of alpha and beta also alpha in three tissues and the share of the wide Gaussian.
     Of a photon machine: depth doses, profiles, output factors and depth components.
 
     For protons each depth dose stands beside Bortfeld's analytic curve of the same range R0 and
@@ -42,12 +44,16 @@ def machine(machine: Machine) -> Figure:
         return photon_machine(machine)
     chosen = _representative(machine.data)
     colours = [LINE_COLOURS[k % len(LINE_COLOURS)] for k in range(len(chosen))]
-    figure = new_figure(12.0, 8.0)
-    top_left, top_right, low_left, low_right = figure.subplots(2, 2).ravel()
-    _depth_doses(top_left, machine, chosen, colours)
-    _lateral_spread(top_right, chosen, colours)
-    _let(low_left, chosen, colours)
-    _spot_size(low_right, machine)
+    columns = 3 if machine.has_biology else 2
+    figure = new_figure(6.0 * columns, 8.0)
+    panels = figure.subplots(2, columns)
+    _depth_doses(panels[0, 0], machine, chosen, colours)
+    _lateral_spread(panels[0, 1], chosen, colours)
+    _let(panels[1, 0], chosen, colours)
+    _spot_size(panels[1, 1], machine)
+    if machine.has_biology:
+        draw_alpha(panels[0, 2], machine, chosen, colours)
+        draw_fragment_share(panels[1, 2], chosen, colours)
     unit = "MeV" if machine.modality == "protons" else "MeV/u"
     figure.suptitle(f"{machine.name} ({machine.modality})", fontsize=12)
     handles = [
@@ -86,7 +92,7 @@ def _depth_doses(
         ax.plot([], [], color="black", linewidth=0.9, linestyle=(0, (4, 2)), label=_TWIN_LABEL)
         ax.legend(fontsize=8, frameon=False, loc="upper center")
     longest = max(d.range for d in data)
-    ax.set_xlim(0, longest * 1.08)
+    ax.set_xlim(0, longest * (1.08 if machine.modality == "protons" else 1.35))
     ax.set_ylim(bottom=0)
 
 

@@ -1,6 +1,7 @@
 """The compiled loops against their plain twins, and the parts of the model."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,38 @@ def test_kernels_equal_their_twins(water_box, toy_machine, sad, shifter):
     _kernels.add_dose(scene, rays, tables, weights, parts, 0, n_rays, sums[0])
     _reference.add_dose(scene, rays, tables, weights, parts, 0, n_rays, sums[1])
     np.testing.assert_allclose(*sums, rtol=1e-9, atol=1e-15)
+
+
+def test_three_gaussians(water_box, toy_machine):
+    """A column of three Gaussians is the formula written out, inside the cut-off."""
+    data = toy_machine.at_energy(100.0)
+    shares = np.stack([0.7 - 0.1 * data.depths / data.peak, *np.full((2, data.depths.size), 0.15)])
+    shares[2] += 0.1 * data.depths / data.peak
+    wide = np.full(data.depths.size, 15.0)
+    three = replace(data, sigmas=np.vstack([data.sigmas, wide]), weights=shares)
+    machine = replace(toy_machine, data=(three,))
+    columns = np.zeros(1, dtype=COLUMN_DTYPE)
+    columns["energy"] = 100.0
+    beams = Beams(machine, (Beam(0.0, 0.0, (0.0, 0.0, 0.0), None),), columns)
+    medium = water_medium(water_box, water_box.ct.grid)
+    voxels = np.arange(water_box.ct.grid.n_voxels)
+    prepared = PencilBeam().prepare(medium, beams, 0, voxels)
+    found = np.zeros(voxels.size)
+    prepared.add_dose(np.ones(1), found)
+
+    points = water_box.ct.grid.voxel_points(voxels)
+    skin = water_box.ct.grid.voxel_points([0])[0, 1] - 1.25
+    depth = points[:, 1] - skin + prepared.rays.axes[0, 5]
+    air = three.spot_sigma(500.0 + skin)
+    expected = np.zeros(voxels.size)
+    for sigma, share in zip(three.sigmas, three.weights, strict=True):
+        v = np.interp(depth, three.depths, sigma) ** 2 + air**2
+        r2 = points[:, 0] ** 2 + points[:, 2] ** 2
+        expected += np.interp(depth, three.depths, share) * np.exp(-0.5 * r2 / v) / (2 * np.pi * v)
+    expected *= np.interp(depth, three.depths, three.dose, right=0.0) * 0.016021766 / 0.995
+    inside = found > 0
+    assert inside.sum() > 1000
+    np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-6)
 
 
 def test_decay_is_the_exponential():
