@@ -22,7 +22,7 @@ __all__ = ["LeafRaster", "Quantised", "leaf_raster", "overlap_of_doses", "quanti
 _DEPTH: Final = 100.0
 _REACH: Final = 30.0
 #: Highest levels that are tried, as shares of the highest fluence.
-_TOPS: Final = (1.0, 0.85, 0.7, 0.6, 0.5, 0.42, 0.35, 0.3)
+_TOPS: Final = (1.0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.22, 0.17, 0.13, 0.1)
 #: What a difference of neighbouring levels counts, relative to the dose of one by itself.
 _SMOOTHNESS: Final = 0.1
 #: Rounds of moving levels and fitting their step, and moves for each level in one of them.
