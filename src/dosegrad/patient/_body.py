@@ -17,19 +17,19 @@ __all__ = ["BODY_THRESHOLD_HU", "find_body"]
 BODY_THRESHOLD_HU: Final = -350.0
 
 
-def find_body(ct: CT) -> Mask:
-    """The largest connected region above -350 HU, its holes filled slice by slice, (z, y, x).
+def find_body(ct: CT, *, threshold: float = BODY_THRESHOLD_HU) -> Mask:
+    """The largest connected region above a threshold, its holes filled slice by slice, (z, y, x).
 
     Raises
     ------
     PatientError
         If no voxel is above the threshold.
     """
-    above = ct.hu > BODY_THRESHOLD_HU
+    above = ct.hu > threshold
     labels, n_regions = label(above)
     if n_regions == 0:
         raise PatientError(
-            f"no voxel of the CT is above {BODY_THRESHOLD_HU:g} HU, so there is no body in it; "
+            f"no voxel of the CT is above {threshold:g} HU, so there is no body in it; "
             "check the HU values, or add a structure of role 'external'."
         )
     sizes = np.bincount(labels.ravel())

@@ -120,7 +120,7 @@ class Slowing(NamedTuple):
     mass depth of each entry of the layers along the scattered path, g/cm2; ``removal`` and
     ``excess`` (paths, steps): probability of nuclear absorption, and how much of it is beyond
     that in as much water; ``scattering`` (paths, steps): mass depth of water that scatters as
-    much, g/cm2.
+    much, g/cm2; ``water`` (paths, steps): that of water that stops as much along the axis, g/cm2.
     """
 
     depth: Array
@@ -128,3 +128,4 @@ class Slowing(NamedTuple):
     removal: Array
     excess: Array
     scattering: Array
+    water: Array

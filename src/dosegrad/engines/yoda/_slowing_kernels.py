@@ -55,6 +55,7 @@ def _slow_path(
             out.removal[path, k] += mass * removal
             out.excess[path, k] += mass * (removal - kappa * _value(media, water, 1, left))
             out.scattering[path, k] += scattering
+            out.water[path, k] += layers.mass[entry] * kappa
             if left > 0.0:
                 angular += scattering * _power(power[family], media.step, left)
             entry += 1

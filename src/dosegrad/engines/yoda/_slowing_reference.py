@@ -40,6 +40,7 @@ def slow_down(
             out.removal[path, k] += mass * removal
             out.excess[path, k] += mass * (removal - kappa * value(water, 1, left))
             out.scattering[path, k] += scattering
+            out.water[path, k] += layers.mass[entry] * kappa
             if left > 0:
                 angular += scattering * float(np.interp(left, ranges, power[family]))
             out.depth[path, k + 1 :] = depth

@@ -13,10 +13,11 @@ from math import floor
 
 import numpy as np
 
+from dosegrad.arrays import Array
 from dosegrad.compiled import kernel, parallel_kernel, prange
 from dosegrad.engines.yoda._tracing_arrays import Entries, Lines, Scene
 
-__all__ = ["trace"]
+__all__ = ["spread", "trace"]
 
 #: A ray that moves less than this along an axis, in voxels per mm, counts as parallel to it.
 _PARALLEL = 1e-12
@@ -122,3 +123,66 @@ def trace(scene: Scene, lines: Lines, entries: Entries) -> None:
     """Write down what every line crosses, into ``entries``."""
     for line in prange(lines.start.shape[0]):
         _trace_line(scene, lines, entries, line)
+
+
+@kernel
+def _spread_line(
+    scene: Scene, lines: Lines, entries: Entries, line: int, by_mass: Array, out: Array
+) -> None:
+    """Give the gradient by the entries of one line to the voxels that made them."""
+    first, last = _limits(scene, lines, line)
+    if last - first < 1e-9:
+        return
+    voxel, stride = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    following = np.full(3, np.inf)
+    for axis in range(3):
+        u, d = lines.start[line, axis], lines.direction[line, axis]
+        size = scene.shape[axis]
+        inside = u + (first + 1e-9) * d if abs(d) >= _PARALLEL else u
+        voxel[axis] = min(max(floor(inside), 0), size - 1)
+        if d > _PARALLEL:
+            stride[axis] = 1
+            following[axis] = (voxel[axis] + 1 - u) / d
+        elif d < -_PARALLEL:
+            stride[axis] = -1
+            following[axis] = (voxel[axis] - u) / d
+    position, at = first, 0
+    step = floor(first / lines.step + 1e-9)
+    while position < last - 1e-9:
+        axis = int(np.argmin(following))
+        until = min(following[axis], last, (step + 1) * lines.step)
+        flat = (voxel[0] * scene.shape[1] + voxel[1]) * scene.shape[2] + voxel[2]
+        if until - position > 1e-9 and scene.density[flat] > 0.0:
+            while at < entries.used[line] and (
+                entries.step[line, at] < step
+                or (
+                    entries.step[line, at] == step
+                    and entries.material[line, at] != scene.material[flat]
+                )
+            ):
+                at += 1
+            if at >= entries.used[line]:
+                return
+            if entries.step[line, at] == step:
+                out[flat] += 0.1 * (until - position) * by_mass[line, at]
+        position = until
+        if following[axis] <= until:
+            voxel[axis] += stride[axis]
+            if not 0 <= voxel[axis] < scene.shape[axis]:
+                break
+            edge = voxel[axis] + (1 if stride[axis] > 0 else 0)
+            following[axis] = (edge - lines.start[line, axis]) / lines.direction[line, axis]
+        if until >= (step + 1) * lines.step - 1e-9:
+            step += 1
+
+
+@parallel_kernel
+def spread(scene: Scene, lines: Lines, entries: Entries, by_mass: Array, maps: Array) -> None:
+    """Add the gradient by densities, per g/cm3, to ``maps`` (parts, n_voxels).
+
+    ``by_mass`` (lines, entries): gradient by the mass depth of each entry.
+    """
+    parts = maps.shape[0]
+    for part in prange(parts):
+        for line in range(part, lines.start.shape[0], parts):
+            _spread_line(scene, lines, entries, line, by_mass, maps[part])

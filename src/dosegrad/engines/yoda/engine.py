@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dosegrad.arrays import Array, Float32Array, IntArray, Weights
 from dosegrad.beams.beam import Beams
 from dosegrad.engines.yoda._march_arrays import Layers, Record, Slowing
+from dosegrad.engines.yoda._tracing_arrays import Scene
 from dosegrad.engines.yoda.adaptive import Adaptive, choose_schemes
 from dosegrad.engines.yoda.beamlets import SpotAxes, prepare_spots
 from dosegrad.engines.yoda.grid_march import march_on_grid, prepare_grid
@@ -33,12 +34,14 @@ from dosegrad.physics.scattering import ScatteringModel
 from dosegrad.physics.stopping import WATER_I_VALUE
 from dosegrad.progress import report
 
-__all__ = ["Mode", "TissueIValues", "Yoda", "YodaColumns"]
+__all__ = ["DoseTo", "Mode", "TissueIValues", "Yoda", "YodaColumns"]
 
 #: How the transport equation is solved.
 Mode: TypeAlias = Literal["range-frame", "energy-grid", "wet"]
 #: Mean excitation energies of tissues: of elements in compounds, or of pure elements.
 TissueIValues: TypeAlias = Literal["compounds", "elements"]
+#: What dose is counted per: the mass of tissue, or that of water that stops as much.
+DoseTo: TypeAlias = Literal["auto", "medium", "water"]
 
 _ADAPTIVE: Final = Adaptive()
 _BATCH: Final = 400_000  # beamlets times steps that are worked on at once
@@ -80,6 +83,11 @@ class Yoda:
     sharing
         Range frame: width of the classes of paths that share one solve, as the mean difference of
         their stopping power per gram from water's; 0 solves along every path.
+    dose_to
+        ``"medium"``: energy over mass, as Monte Carlo programs score it; ``"water"``: dose to a
+        little water in the tissue, as treatment plans and pencil beams state it; ``"auto"``
+        (default): to water with machines whose data were measured there, to the medium with ideal
+        beams.
     outside_body
         ``"air"`` (default): what lies outside the external structure counts as air; ``"ct"``: as
         the CT says.
@@ -103,6 +111,7 @@ class Yoda:
     splitting: Splitting | Adaptive = _ADAPTIVE
     tissue_i_values: TissueIValues = "compounds"
     sharing: float = 0.004
+    dose_to: DoseTo = "auto"
     outside_body: OutsideBody = "air"
 
     def __post_init__(self) -> None:
@@ -110,6 +119,7 @@ class Yoda:
             ("mode of the deterministic engine", self.mode, get_args(Mode)),
             ("scattering model", self.scattering, get_args(ScatteringModel)),
             ("choice of tissue_i_values", self.tissue_i_values, get_args(TissueIValues)),
+            ("choice of dose_to", self.dose_to, get_args(DoseTo)),
             ("treatment of voxels outside the body", self.outside_body, get_args(OutsideBody)),
         )
         for kind, name, known in choices:
@@ -188,8 +198,8 @@ class Yoda:
         self, medium: Medium, beams: Beams, index: int, chosen: NDArray[np.intp]
     ) -> Iterator[tuple[float, list[Scored]]]:
         """Pencils of the ``chosen`` spots, some at a time, and the share that is done then."""
-        transport = self._transport(medium, beams, index)
-        schemes = self._schemes(transport, chosen)
+        transport = self.transport(medium, beams, index)
+        schemes = self.schemes(transport, chosen)
         n_steps = float(transport.spots.length.max()) / transport.step + 1.0
         work = np.cumsum([s.n_beamlets * n_steps for s in schemes])
         batch = np.floor((work - 1.0) / _BATCH).astype(int)
@@ -201,21 +211,15 @@ class Yoda:
                 transport.pencils(chosen[part].tolist(), picked),
             )
 
-    def _schemes(self, transport: BeamTransport, chosen: NDArray[np.intp]) -> Sequence[Splitting]:
+    def schemes(self, transport: BeamTransport, chosen: NDArray[np.intp]) -> Sequence[Splitting]:
+        """Scheme by which each of the ``chosen`` spots of a beam is split."""
         if isinstance(self.splitting, Splitting):
             return [self.splitting] * chosen.size
         return choose_schemes(self.splitting, transport, chosen)
 
-    def _transport(self, medium: Medium, beams: Beams, index: int) -> BeamTransport:
-        materials, scene = media_of(medium)
-        if self.tissue_i_values == "elements":
-            materials = tuple(m if m is WATER else with_element_i_values(m) for m in materials)
-        tables = material_tables(
-            materials,
-            removal=mass_removal if self.nuclear else None,
-            water_i_value=self.water_i_value,
-            scattering=self.scattering,
-        )
+    def transport(self, medium: Medium, beams: Beams, index: int) -> BeamTransport:
+        """Everything that transports the spots of one beam through ``medium``."""
+        tables, scene = self.see(medium)
         spots = prepare_spots(beams, index, medium.grid, self.scattering)
         return BeamTransport(
             grid=medium.grid,
@@ -227,7 +231,25 @@ class Yoda:
             nuclear=self.nuclear,
             scattering=self.scattering,
             water_i_value=self.water_i_value,
+            to_water=self._to_water(beams.particles),
         )
+
+    def see(self, medium: Medium) -> tuple[MaterialTables, Scene]:
+        """Tables of the materials of ``medium``, and its voxels for tracing."""
+        materials, scene = media_of(medium)
+        if self.tissue_i_values == "elements":
+            materials = tuple(m if m is WATER else with_element_i_values(m) for m in materials)
+        tables = material_tables(
+            materials,
+            removal=mass_removal if self.nuclear else None,
+            water_i_value=self.water_i_value,
+            scattering=self.scattering,
+        )
+        return tables, scene
+
+    def _to_water(self, machine: ParticleMachine) -> bool:
+        """Whether dose with ``machine`` is that to water."""
+        return self.dose_to == "water" or (self.dose_to == "auto" and machine.ideal is None)
 
     def _march(
         self, spots: SpotAxes, tables: MaterialTables

@@ -26,11 +26,20 @@ from dosegrad.arrays import Array
 from dosegrad.engines.yoda._scoring_arrays import FINE, Edges, Pencils, Profiles, Voxels
 from dosegrad.geometry.grid import Grid
 
-__all__ = ["DepthProfile", "make_profiles", "score", "score_column", "voxels_of"]
+__all__ = [
+    "FARTHEST",
+    "GRAY",
+    "DepthProfile",
+    "make_profiles",
+    "score",
+    "score_column",
+    "voxels_of",
+]
 
 #: Gy mm2 per 10^6 particles that 1 MeV cm2/g is.
-_GRAY: Final = 0.01602176634
-_FARTHEST: Final = 8.0  # exponent at four standard deviations
+GRAY: Final = 0.01602176634
+#: Exponent at four standard deviations.
+FARTHEST: Final = 8.0
 _NEGLIGIBLE: Final = 1e-5  # of the largest dose on the axis, behind which a profile ends
 _ALIGNED: Final = 1e-12  # 1 minus the cosine, up to which a beamlet runs along a grid axis
 
@@ -92,13 +101,13 @@ def make_profiles(
     reach = np.zeros((len(path), 2))
     edges = Edges(*(_summed(v) for v in (depth.deposit, depth.mass, depth.deposit * depth.let)))
     shape = (0.5 * width / depth.step, float(blur[0]), float(blur[1]))
-    scale = _GRAY / (1.0 - np.exp(-_FARTHEST)) / (2.0 * np.pi)
-    limits = (scale, _FARTHEST, _NEGLIGIBLE, depth.step)
+    scale = GRAY / (1.0 - np.exp(-FARTHEST)) / (2.0 * np.pi)
+    limits = (scale, FARTHEST, _NEGLIGIBLE, depth.step)
     fill_profiles(
         *(edges, path.astype(np.int64), np.ascontiguousarray(variance), shape, limits),
         *(values, reach),
     )
-    return Profiles(depth.step / FINE, values, blur, reach, _FARTHEST)
+    return Profiles(depth.step / FINE, values, blur, reach, FARTHEST)
 
 
 def _summed(values: Array) -> Array:

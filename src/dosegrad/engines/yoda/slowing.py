@@ -20,9 +20,10 @@ from dosegrad.physics.materials import WATER
 from dosegrad.physics.scattering import ScatteringModel, mass_scattering_power
 from dosegrad.physics.stopping import WATER_I_VALUE, energy_of_range, range_in_water
 
-__all__ = ["slow_down"]
+__all__ = ["WIDEST", "beam_tables", "slow_down"]
 
-_WIDEST = 0.3  # angular variance beyond which paths get no longer
+#: Angular variance beyond which paths get no longer, rad2.
+WIDEST = 0.3
 _SLOWEST = 1.0  # MeV, below which scattering stays as it is
 
 
@@ -57,16 +58,27 @@ def slow_down(
         removal=np.zeros(shape),
         excess=np.zeros(shape),
         scattering=np.zeros(shape),
+        water=np.zeros(shape),
     )
-    full = np.array([float(range_in_water(e, water_i_value=water_i_value)) for e in energies])
-    n = tables.values.shape[1]
-    power = np.stack(
-        [_water_power(float(e), n, tables.step, scattering, water_i_value) for e in energies]
-    )
-    widest = 0.0 if straight else _WIDEST
+    full, power = beam_tables(tables, energies, scattering=scattering, water_i_value=water_i_value)
+    widest = 0.0 if straight else WIDEST
     media = Media(tables.values, tables.straggling, tables.step)
     run(full, power, media, layers, tables.materials.index(WATER), widest, out)
     return out
+
+
+def beam_tables(
+    tables: MaterialTables,
+    energies: Sequence[float],
+    *,
+    scattering: ScatteringModel,
+    water_i_value: float,
+) -> tuple[Array, Array]:
+    """Ranges (families,), mm, and scattering powers of water (families, ranges), rad2 cm2/g."""
+    full = np.array([float(range_in_water(e, water_i_value=water_i_value)) for e in energies])
+    n = tables.values.shape[1]
+    rows = [_water_power(float(e), n, tables.step, scattering, water_i_value) for e in energies]
+    return full, np.stack(rows)
 
 
 @lru_cache(maxsize=512)

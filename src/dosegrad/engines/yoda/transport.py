@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -30,9 +30,10 @@ from dosegrad.geometry.grid import Grid
 from dosegrad.physics.scattering import ScatteringModel
 from dosegrad.physics.stopping import range_in_water
 
-__all__ = ["BeamTransport", "Scored"]
+__all__ = ["BEYOND", "BeamTransport", "Scored", "place_pencils"]
 
-_BEYOND = 1.15  # of the longest range, behind which no path is traced
+#: Of the longest range, behind which no path is traced.
+BEYOND = 1.15
 
 
 class Scored(NamedTuple):
@@ -55,7 +56,8 @@ class _Solved(NamedTuple):
 class BeamTransport:
     """Everything that transports the spots of one beam through one medium.
 
-    ``march`` turns layers and their slowing down into what beams leave along them.
+    ``march`` turns layers and their slowing down into what beams leave along them; ``to_water``:
+    whether dose is that to water, not to tissue.
     """
 
     grid: Grid
@@ -67,6 +69,7 @@ class BeamTransport:
     nuclear: bool
     scattering: ScatteringModel
     water_i_value: float
+    to_water: bool = False
 
     @property
     def full_ranges(self) -> tuple[float, ...]:
@@ -79,7 +82,7 @@ class BeamTransport:
         return trace_beamlets(
             *(self.scene, self.grid, self.spots, beamlets),
             step=self.step,
-            longest_range=_BEYOND * max(self.full_ranges) + 5.0,
+            longest_range=BEYOND * max(self.full_ranges) + 5.0,
             n_materials=len(self.tables.materials),
         )
 
@@ -105,6 +108,8 @@ class BeamTransport:
         layers = paths.layers._replace(mass=slowing.mass)
         record = self.march(layers, slowing)
         secondaries = self._secondaries(layers, slowing, record) if self.nuclear else None
+        if self.to_water:
+            paths = replace(paths, mass=slowing.water[:, 1:])
         return _Solved(paths, record, secondaries)
 
     def _secondaries(self, layers: Layers, slowing: Slowing, record: Record) -> Secondaries:
@@ -181,18 +186,26 @@ class BeamTransport:
         variance: Array,
         profile: NDArray[np.intp],
     ) -> Scored:
-        spacing = np.asarray(self.grid.spacing)
-        frame = (beamlets.frame @ np.asarray(self.grid.direction))[..., ::-1]
-        size = np.sqrt(((frame[0] * spacing) ** 2).sum(axis=-1))
-        pencils = Pencils(
-            origin=np.ascontiguousarray(self.grid.to_index(beamlets.start) * spacing),
-            axis=np.ascontiguousarray(frame[:, 0]),
-            across_x=np.ascontiguousarray(frame[:, 1]),
-            across_y=np.ascontiguousarray(frame[:, 2]),
-            weight=np.array(beamlets.weight),
-            profile=profile.astype(np.int32),
-        )
+        pencils, size = place_pencils(self.grid, beamlets, profile)
         profiles = make_profiles(
             depth, path, variance, width=float(size[0]), blur=size[1:] ** 2 / 12.0
         )
         return Scored(pencils, profiles, beamlets.spot)
+
+
+def place_pencils(
+    grid: Grid, beamlets: Beamlets, profile: NDArray[np.intp]
+) -> tuple[Pencils, Array]:
+    """Beamlets along the axes of ``grid``; size of a voxel along the first and across it, mm."""
+    spacing = np.asarray(grid.spacing)
+    frame = (beamlets.frame @ np.asarray(grid.direction))[..., ::-1]
+    size = np.sqrt(((frame[0] * spacing) ** 2).sum(axis=-1))
+    pencils = Pencils(
+        origin=np.ascontiguousarray(grid.to_index(beamlets.start) * spacing),
+        axis=np.ascontiguousarray(frame[:, 0]),
+        across_x=np.ascontiguousarray(frame[:, 1]),
+        across_y=np.ascontiguousarray(frame[:, 2]),
+        weight=np.array(beamlets.weight),
+        profile=profile.astype(np.int32),
+    )
+    return pencils, np.asarray(size)

@@ -27,7 +27,14 @@ from dosegrad.engines.yoda.materials import KAPPA, MaterialTables
 from dosegrad.engines.yoda.range_march import PreparedMarch, empty_record
 from dosegrad.physics.materials import WATER
 
-__all__ = ["SharedMarch", "WaterSolves", "prepare_wet"]
+__all__ = [
+    "SharedMarch",
+    "Solved",
+    "WaterSolves",
+    "prepare_wet",
+    "refine_paths",
+    "solved_along",
+]
 
 _PER_GROUP: Final = 4.0  # depths per group of the march, in water
 _FINEST: Final = 0.25  # mm, of the depths in water at most
@@ -35,7 +42,7 @@ _PARTS: Final = 4  # of each step of a path whose solve others read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Solved:
+class Solved:
     """One solve against water-equivalent depth.
 
     ``depth``, ``carried``, ``number``, ``absorbed`` and ``excess`` (n + 1,) at the edges: mm,
@@ -75,12 +82,12 @@ class _Solved:
         record.depth[rows] = depth
 
 
-def _solved(record: Record, row: int, scattering: Array, excess: Array) -> _Solved:
+def solved_along(record: Record, row: int, scattering: Array, excess: Array) -> Solved:
     """One row of a record, whose steps scattered like ``scattering`` g/cm2 of water."""
     lost = record.lost[row]
     known = scattering > 0
     power = np.where(known, record.scattered[row] / np.where(known, scattering, 1.0), 0.0)
-    return _Solved(
+    return Solved(
         depth=record.depth[row],
         carried=np.append(np.cumsum(lost[::-1])[::-1], 0.0),
         number=record.number[row],
@@ -95,7 +102,7 @@ def _solved(record: Record, row: int, scattering: Array, excess: Array) -> _Solv
 class WaterSolves:
     """Solves in water, one per beam quality."""
 
-    solves: tuple[_Solved, ...]
+    solves: tuple[Solved, ...]
 
     def along(self, layers: Layers, slowing: Slowing) -> Record:
         """What beams leave along all paths of ``layers``."""
@@ -124,7 +131,7 @@ def prepare_wet(march: PreparedMarch, tables: MaterialTables) -> WaterSolves:
     record = march.solve(layers, tables)
     none = np.zeros(n_steps + 1)
     return WaterSolves(
-        tuple(_solved(record, f, np.full(n_steps, 0.1 * steps[f]), none) for f in range(count))
+        tuple(solved_along(record, f, np.full(n_steps, 0.1 * steps[f]), none) for f in range(count))
     )
 
 
@@ -147,7 +154,7 @@ class SharedMarch:
         group, leaders = self._groups(layers, slowing)
         if leaders.size == layers.family.size:
             return self.march.solve(layers, self.tables)
-        chosen = _refined(layers, leaders)
+        chosen = refine_paths(layers, leaders)
         solved = self.march.solve(chosen, self.tables)
         record = empty_record(layers)
         for number, leader in enumerate(leaders):
@@ -155,7 +162,7 @@ class SharedMarch:
             sums = np.append(0.0, np.cumsum(slowing.excess[leader]))
             excess = np.interp(solved.depth[number], slowing.depth[leader], sums)
             rows = np.flatnonzero(group == number)
-            _solved(solved, number, scattering, excess).read(slowing, rows, record)
+            solved_along(solved, number, scattering, excess).read(slowing, rows, record)
         return record
 
     def _groups(
@@ -182,7 +189,7 @@ class SharedMarch:
         return group, order[first]
 
 
-def _refined(layers: Layers, rows: NDArray[np.intp]) -> Layers:
+def refine_paths(layers: Layers, rows: NDArray[np.intp]) -> Layers:
     """The paths in ``rows`` with every step cut into parts."""
     count = np.diff(layers.offsets)[rows]
     picked = np.concatenate([np.arange(*layers.offsets[r : r + 2]) for r in rows])

@@ -138,9 +138,9 @@ def test_probes_see_steps_and_leave_homogeneous_spots_whole():
     engine = Yoda(nuclear=False)
     found = []
     for body in (patient((1.0, 1.0, 1.0)), patient((1.0, 1.0, 1.0), hu=slab)):
-        transport = engine._transport(body.medium(), spots().beams, 0)
+        transport = engine.transport(body.medium(), spots().beams, 0)
         found.append(float(heterogeneity(transport, np.array([0]))[0]))
-        schemes = engine._schemes(transport, np.array([0]))
+        schemes = engine.schemes(transport, np.array([0]))
         found.append(schemes[0].n_beamlets)
     assert found[0] == approx(0.0, abs=1e-9)
     assert found[1] == 1

@@ -76,7 +76,7 @@ def test_compiled_slowing_down_equals_plain(nuclear):
     layers = phantom("mixed", 80)
     result = slow_down(layers, nuclear, [90.0])
     shape = (1, layers.n_steps)
-    plain = Slowing(np.zeros((1, shape[1] + 1)), np.zeros(layers.mass.size), *np.zeros((3, *shape)))
+    plain = Slowing(np.zeros((1, shape[1] + 1)), np.zeros(layers.mass.size), *np.zeros((4, *shape)))
     media = Media(nuclear.values, nuclear.straggling, nuclear.step)
 
     power = _water_power(90.0, nuclear.values.shape[1], nuclear.step, "differential-moliere", 75.0)

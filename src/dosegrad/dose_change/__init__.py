@@ -1,0 +1,1 @@
+"""How dose changes when the patient does: the adjoint of the deterministic engine."""

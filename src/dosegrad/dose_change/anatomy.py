@@ -1,0 +1,80 @@
+"""Media of repeat CTs: where the body ends when nobody has contoured it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dosegrad.arrays import Mask
+from dosegrad.errors import GeometryError, PatientError
+from dosegrad.geometry.grid import Grid
+from dosegrad.patient._body import find_body
+from dosegrad.patient.ct import CT
+from dosegrad.patient.medium import Medium
+from dosegrad.patient.patient import OutsideBody, Patient
+from dosegrad.patient.structures import MaskShape, Structure
+
+__all__ = ["body_today", "check_frame", "medium_today"]
+
+#: HU half way between air and soft tissue, where contours of the skin run.
+_SKIN_HU: Final = -500.0
+
+
+def check_frame(planned: CT, today: CT) -> None:
+    """Raise unless ``today`` lies on the voxels of the planning CT.
+
+    Raises
+    ------
+    PatientError
+        If it is no CT, or the patient lies another way.
+    GeometryError
+        If its grid is another one.
+    """
+    if not isinstance(today, CT):
+        raise PatientError(
+            f"a dose change is predicted for a CT or a patient, not for {type(today).__name__}; "
+            "pass the CT of the day, such as `patient.ct`."
+        )
+    if today.position != planned.position:
+        raise PatientError(
+            f"the CT of the day shows a patient in position {today.position}, the planning CT one "
+            f"in {planned.position}; register it to the planning CT first."
+        )
+    if today.grid != planned.grid:
+        raise GeometryError(
+            f"the CT of the day lies on {today.grid} from {today.grid.origin}, the planning CT on "
+            f"{planned.grid} from {planned.grid.origin}; bring it to the frame and the voxels of "
+            "the planning CT, as by rigid registration."
+        )
+
+
+def body_today(patient: Patient, today: CT) -> Mask | None:
+    """Voxels (z, y, x) of the body in the CT of the day; None where none was contoured.
+
+    The planned contour, with what has become body since and without what has ceased to be, as
+    thresholds tell; so an unchanged CT has the planned body, however it was contoured.
+    """
+    if patient.external is None:
+        return None
+    before = find_body(patient.ct, threshold=_SKIN_HU)
+    now = find_body(today, threshold=_SKIN_HU)
+    return (patient.body_mask() | (now & ~before)) & ~(before & ~now)
+
+
+def medium_today(
+    patient: Patient, today: CT | Patient, grid: Grid, *, outside_body: OutsideBody
+) -> Medium:
+    """What beams travel through today, on ``grid``.
+
+    Today's CT is read by the calibration of the planning CT; a patient of today brings its own
+    contour of the body.
+    """
+    if isinstance(today, Patient):
+        check_frame(patient.ct, today.ct)
+        return today.medium(grid, outside_body=outside_body)
+    check_frame(patient.ct, today)
+    structures = {}
+    body = body_today(patient, today)
+    if body is not None:
+        name = "body"
+        structures[name] = Structure(name, MaskShape(today.grid, body), "external")
+    return Patient(today, structures, patient.calibration).medium(grid, outside_body=outside_body)
