@@ -41,6 +41,7 @@ _PLACES: Final[dict[str, str]] = {
     "optimise_arc": "dosegrad.optimisation.arcs",
     "optimise_spots": "dosegrad.optimisation.spot_positions",
     "phantom": "dosegrad.patient.phantoms",
+    "prepare_dose_change": "dosegrad.dose_change.prepare",
     "read_dicom": "dosegrad.io.dicom.study",
     "read_patient": "dosegrad.io.patients",
     "register": "dosegrad.patient.registration",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from dosegrad.checks.adaptation import adapt
     from dosegrad.checks.plan_check import check_plan
     from dosegrad.dose import Dose
+    from dosegrad.dose_change.prepare import prepare_dose_change
     from dosegrad.errors import DosegradError
     from dosegrad.evaluation.clinical_goals import evaluate
     from dosegrad.evaluation.dose_volume import dvh
@@ -121,6 +123,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "optimise_spots",
     "phantom",
     "plot",
+    "prepare_dose_change",
     "rbe",
     "read_dicom",
     "read_patient",
