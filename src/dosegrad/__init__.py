@@ -40,6 +40,7 @@ _PLACES: Final[dict[str, str]] = {
     "optimise_apertures": "dosegrad.optimisation.apertures",
     "optimise_arc": "dosegrad.optimisation.arcs",
     "optimise_spots": "dosegrad.optimisation.spot_positions",
+    "pareto_front": "dosegrad.optimisation.pareto",
     "phantom": "dosegrad.patient.phantoms",
     "prepare_dose_change": "dosegrad.dose_change.prepare",
     "read_dicom": "dosegrad.io.dicom.study",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from dosegrad.optimisation.beam_angles import optimise_angles
     from dosegrad.optimisation.arcs import optimise_arc
     from dosegrad.optimisation.optimise import optimise
+    from dosegrad.optimisation.pareto import pareto_front
     from dosegrad.optimisation.sequencing.sequence import sequence
     from dosegrad.optimisation.spot_positions import optimise_spots
     from dosegrad.patient.ct import CT
@@ -121,6 +123,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "optimise_apertures",
     "optimise_arc",
     "optimise_spots",
+    "pareto_front",
     "phantom",
     "plot",
     "prepare_dose_change",

@@ -123,6 +123,29 @@ def test_a_cluster_finds_the_plan_of_one_process(tmp_path):
 
 
 @pytest.mark.slow
+def test_nothing_better_is_hidden_below_the_front(run_example):
+    """Twenty weighted sums at random weights, minimised by the other solver."""
+    from dosegrad import evaluate, objectives, optimise
+    from dosegrad.optimisation.sandwich import distance_below
+
+    names = run_example("08_pareto.py")
+    front, patient, influence = names["front"], names["patient"], names["influence"]
+    assert front.gap <= 0.02
+    for plan in front:
+        assert evaluate(plan.dose, patient, ["Target: D95% >= 47.5 Gy"]).all_met
+    target, core = (patient.structures[n].mask(influence.grid) for n in ("Target", "Core"))
+    for part in np.random.default_rng(8).uniform(size=20):
+        wishes = {
+            "Target": objectives.SquaredDeviation(50.0, weight=part),
+            "Core": objectives.MeanDose(weight=1.0 - part),
+        }
+        dose = optimise(influence, wishes, max_iterations=300).dose.array
+        values = np.array([np.mean((dose[target] - 50.0) ** 2), dose[core & ~target].mean()])
+        if np.sort(dose[target])[: target.sum() // 20].mean() >= 47.5:  # else not among its plans
+            assert distance_below(values, front.shape.values, front.shape.ranges)[0] <= front.gap
+
+
+@pytest.mark.slow
 def test_the_deterministic_engine_agrees_with_monte_carlo(data, run_example, monkeypatch):
     monkeypatch.setenv("DOSEGRAD_DATA", str(data))
     names = run_example("11_against_monte_carlo.py")

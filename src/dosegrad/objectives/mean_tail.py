@@ -11,7 +11,7 @@ from dosegrad.arrays import Array
 from dosegrad.errors import PlanError
 from dosegrad.objectives.structure_objective import ObjectiveBase, check_dose, check_weight
 
-__all__ = ["LowerMeanTail", "UpperMeanTail", "mean_tail", "soft_mean_tail"]
+__all__ = ["LowerMeanTail", "UpperMeanTail", "mean_tail", "soft_mean_tail", "tail_edge"]
 
 
 def mean_tail(
@@ -59,24 +59,31 @@ def soft_mean_tail(
     """
     sign = -1.0 if coldest else 1.0
     hot = sign * dose
-    edge = _edge(hot, share, min(volume, float(share.sum())), width)
+    edge = tail_edge(hot, share, min(volume, float(share.sum())), width)
     part = np.clip((hot - edge) / width + 0.5, 0.0, 1.0)
     slope = part * share / volume
     spread = 0.5 * width * (1.0 - float(part @ slope))
     return float(slope @ dose) + sign * spread, slope
 
 
-def _edge(hot: Array, share: Array, volume: float, width: float) -> float:
-    """Dose about which a ramp of ``width`` lets in voxels of ``volume`` together."""
-    low, high = float(hot.min()) - width, float(hot.max()) + width
-    # the volume let in falls with the edge, piece by piece in straight lines between these doses
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        if high - low <= 1e-13 * max(abs(low), abs(high), width):
+def tail_edge(hot: Array, share: Array, volume: float, width: float) -> float:
+    """Dose, Gy, about which a ramp of ``width`` lets in voxels of ``volume`` together.
+
+    Exact: the volume let in falls with the edge in straight pieces between known doses.
+    """
+    half = 0.5 * width
+    low, high = float(hot.min()) - half, float(hot.max()) + half
+    edge = float(np.quantile(hot, max(1.0 - volume, 0.0))) if hot.size else 0.0
+    for _ in range(100):  # Newton's steps, kept between bounds; few, since the pieces are straight
+        ramp = (hot - edge) / width + 0.5
+        inside = float(share @ np.clip(ramp, 0.0, 1.0))
+        low, high = (edge, high) if inside > volume else (low, edge)
+        if abs(inside - volume) <= 1e-14 or high - low <= 1e-14 * max(abs(low), abs(high)):
             break
-        inside = float(share @ np.clip((hot - middle) / width + 0.5, 0.0, 1.0))
-        low, high = (middle, high) if inside > volume else (low, middle)
-    return 0.5 * (low + high)
+        bend = float(share[(ramp > 0) & (ramp < 1)].sum()) / width
+        following = edge + (inside - volume) / bend if bend > 0 else 0.5 * (low + high)
+        edge = following if low < following < high else 0.5 * (low + high)
+    return edge
 
 
 def _check(name: str, dose: float, volume: float, weight: float) -> None:

@@ -106,7 +106,7 @@ class GroupSparsity:
     def value_and_gradient(self, weights: Array) -> tuple[float, Array]:
         """Value, and its derivative (n_columns,), for ``weights`` (n_columns,), none negative."""
         totals = np.bincount(self.groups, np.maximum(weights, 0.0))
-        slopes: Array = 1.0 / (self.scale + totals)
+        slopes = np.asarray(1.0 / (self.scale + totals), dtype=float)
         return float(np.log1p(totals / self.scale).sum()), slopes[self.groups]
 
 
