@@ -15,6 +15,7 @@ _PLACES: Final[dict[str, str]] = {
     "Beam": "dosegrad.beams.beam",
     "Beams": "dosegrad.beams.beam",
     "CT": "dosegrad.patient.ct",
+    "CTPhase": "dosegrad.influence.phases",
     "Dose": "dosegrad.dose",
     "DosegradError": "dosegrad.errors",
     "Grid": "dosegrad.geometry.grid",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from dosegrad.geometry.grid import Grid
     from dosegrad.influence.build import compute_influence
     from dosegrad.influence.matrix import Influence
+    from dosegrad.influence.phases import CTPhase
     from dosegrad.influence.scenarios import Scenario, Scenarios
     from dosegrad.io.archive import load_plan
     from dosegrad.io.dicom.study import read_dicom
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
 __all__ = [  # noqa: RUF022 - sorted as people look names up
     "__version__",
     "CT",
+    "CTPhase",
     "Beam",
     "Beams",
     "Dose",

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
 from dosegrad.arrays import IntArray
 from dosegrad.beams.beam import Beams
 from dosegrad.engines.protocols import InfluenceEngine, VariesRange
 from dosegrad.errors import CapabilityError, PatientError
 from dosegrad.geometry.grid import Grid
+from dosegrad.influence.phases import Surroundings, surroundings
 from dosegrad.influence.scenario_map import ScenarioMatrices
 from dosegrad.influence.scenario_storage import RunLengthMatrix
 from dosegrad.influence.scenarios import Scenario, Scenarios
@@ -112,28 +114,35 @@ def compute_scenarios(
     for number, case in enumerate(scenarios):
         if not case.is_nominal:
             report("scenarios", number / len(scenarios), f"computing {case.name}")
-            made[number] = scenario_matrix(beams, engine, medium, voxels[rows], case)
+            place = surroundings(case, patient, grid, engine, medium, voxels[rows])
+            made[number] = scenario_matrix(beams, engine, place, case)
     report("scenarios", 1.0, f"{sum(m.nnz for m in made.values())} values")
     return ScenarioMatrices(scenarios, names, rows, made, engine)
 
 
 def scenario_matrix(
-    beams: Beams, engine: InfluenceEngine, medium: Any, voxels: IntArray, scenario: Scenario
+    beams: Beams, engine: InfluenceEngine, place: Surroundings, scenario: Scenario
 ) -> RunLengthMatrix:
-    """Matrix of one scenario on ``voxels`` (n,), ascending flat indices into the medium's grid."""
+    """Matrix of one scenario on the voxels that its surroundings were made for."""
     moved = scenario.apply(beams)
     shaken = engine_in(engine, scenario)
-    parts = [one_beam(shaken, medium, moved, index, voxels) for index in range(len(moved))]
-    return RunLengthMatrix.joined(parts)
+    return RunLengthMatrix.joined(
+        [one_beam(shaken, place, moved, index) for index in range(len(moved))]
+    )
 
 
 def one_beam(
-    engine: InfluenceEngine, medium: Any, beams: Beams, index: int, voxels: IntArray
+    engine: InfluenceEngine, place: Surroundings, beams: Beams, index: int
 ) -> RunLengthMatrix:
-    """Columns of one beam on ``voxels`` (n,), compressed."""
-    columns = engine.prepare(medium, beams, index, voxels)
+    """Columns of one beam, compressed."""
+    columns = engine.prepare(place.medium, beams, index, place.voxels)
     indptr: NDArray[np.int64] = np.concatenate([[0], np.cumsum(columns.count())])
     rows = np.empty(int(indptr[-1]), dtype=np.int32)
     values = np.empty(rows.size, dtype=np.float32)
     columns.fill(indptr[:-1], rows, {"dose": values})
-    return RunLengthMatrix.from_columns(indptr, rows, values, voxels.size)
+    if place.shares is None:
+        return RunLengthMatrix.from_columns(indptr, rows, values, place.voxels.size)
+    computed = csc_array((values, rows, indptr), shape=(place.voxels.size, indptr.size - 1))
+    gathered = (place.shares.astype(np.float32) @ computed).tocsc()
+    gathered.sort_indices()
+    return RunLengthMatrix.of(gathered)

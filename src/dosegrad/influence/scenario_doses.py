@@ -15,6 +15,7 @@ from dosegrad.errors import PlanError
 from dosegrad.executor import Serial
 from dosegrad.influence.build import prepare_medium
 from dosegrad.influence.matrix import Influence
+from dosegrad.influence.phases import Surroundings, surroundings
 from dosegrad.influence.scenario_build import engine_in
 from dosegrad.influence.scenarios import Scenario
 from dosegrad.influence.shards import HeldScenarios, ScenarioShards
@@ -57,17 +58,29 @@ def _computed(influence: Influence, held: HeldScenarios, weights: Array) -> list
     """Dose (n_voxels,) of each scenario by the engine; empty for the nominal one."""
     medium = prepare_medium(influence.patient, influence.grid, held.engine)
     executor = held.executor if isinstance(held, ScenarioShards) else Serial()
-    wanted = [case for case in held.scenarios if not case.is_nominal]
+    given = (influence.patient, influence.grid, held.engine, medium, influence.voxels)
+    tasks = [
+        (case, surroundings(case, *given) if case.phase is not None else None)
+        for case in held.scenarios
+        if not case.is_nominal
+    ]
     shared = (held.engine, medium, influence.beams, weights, influence.voxels)
-    found = iter(executor.map(_dose_in, wanted, *shared, stage="scenario doses"))
+    found = iter(executor.map(_dose_in, tasks, *shared, stage="scenario doses"))
     return [np.empty(0) if case.is_nominal else next(found) for case in held.scenarios]
 
 
 def _dose_in(
-    case: Scenario, engine: ForwardEngine, medium: Any, beams: Beams, weights: Array, voxels: Any
+    task: tuple[Scenario, Surroundings | None],
+    engine: ForwardEngine,
+    medium: Any,
+    beams: Beams,
+    weights: Array,
+    voxels: Any,
 ) -> Array:
+    case, phase = task
+    place = phase or Surroundings(medium, voxels, None)
     shaken: ForwardEngine = engine_in(engine, case)
-    return shaken.forward(medium, case.apply(beams), weights, voxels)
+    return place.gather(shaken.forward(place.medium, case.apply(beams), weights, place.voxels))
 
 
 def _in_matrices(influence: Influence, held: HeldScenarios, weights: Array) -> list[Array]:

@@ -1,4 +1,4 @@
-"""Errors of set-up and range that a plan shall stand, and how probable each is."""
+"""Errors of set-up and range, and CT phases, that a plan shall stand, and how probable each is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from dosegrad.arrays import Array
 from dosegrad.beams.beam import Beams
 from dosegrad.errors import SettingsError, unknown_name
+from dosegrad.influence.phases import CTPhase
 
 __all__ = ["Scenario", "Scenarios", "SetupPoints"]
 
@@ -46,12 +47,15 @@ class Scenario:
         All depths are longer by this many mm of water, besides.
     name
         What to call it; made from the numbers if it is left out.
+    phase
+        Another CT of the patient, such as one of breathing, instead of the planning CT.
     """
 
     shift: _Vector = (0.0, 0.0, 0.0)
     range_percent: float = 0.0
     range_mm: float = 0.0
     name: str = ""
+    phase: CTPhase | None = None
 
     def __post_init__(self) -> None:
         shift = tuple(float(s) for s in self.shift)
@@ -73,7 +77,7 @@ class Scenario:
     @property
     def is_nominal(self) -> bool:
         """Whether all goes as planned."""
-        return not any((*self.shift, self.range_percent, self.range_mm))
+        return self.phase is None and not any((*self.shift, self.range_percent, self.range_mm))
 
     @property
     def depth_scale(self) -> float:
@@ -88,7 +92,8 @@ class Scenario:
         return Beams(beams.machine, tuple(moved), beams.columns)
 
     def _described(self) -> str:
-        parts = [f"{a} {s:+g} mm" for a, s in zip(_AXES, self.shift, strict=True) if s]
+        parts = [] if self.phase is None else [self.phase.name]
+        parts += [f"{a} {s:+g} mm" for a, s in zip(_AXES, self.shift, strict=True) if s]
         if self.range_percent:
             parts.append(f"range {self.range_percent:+g} %")
         if self.range_mm:
@@ -126,7 +131,7 @@ class Scenarios:
         cases = tuple(self.cases)
         if not cases:
             raise SettingsError("a set of scenarios needs at least one; add Scenario(), the plan.")
-        keys = [(c.shift, c.range_percent, c.range_mm) for c in cases]
+        keys = [(c.shift, c.range_percent, c.range_mm, id(c.phase)) for c in cases]
         for number, key in enumerate(keys):
             if key in keys[:number]:
                 raise SettingsError(
@@ -190,6 +195,35 @@ class Scenarios:
         if range_percent or range_mm:
             cases += [Scenario(_NONE, s * range_percent, s * range_mm) for s in (1.0, -1.0)]
         return cls(tuple(cases))
+
+    @classmethod
+    def of_phases(
+        cls,
+        phases: Sequence[CTPhase],
+        *,
+        errors: Scenarios | None = None,
+        with_nominal: bool = True,
+    ) -> Scenarios:
+        """CT phases, all equally probable, each by itself or with every one of some errors.
+
+        Parameters
+        ----------
+        phases
+            Other CTs of the patient.
+        errors
+            Of set-up and range, with their probabilities, that each phase has.
+        with_nominal
+            Whether the planning CT is one of the phases.
+        """
+        shown: list[CTPhase | None] = [*([None] if with_nominal else []), *phases]
+        shaken = errors or cls((Scenario(),))
+        cases = [
+            replace(case, phase=phase, name="" if phase is not None else case.name)
+            for phase in shown
+            for case in shaken
+        ]
+        chances = [chance / len(shown) for _ in shown for chance in shaken.probabilities]
+        return cls(tuple(cases), tuple(chances))
 
     @classmethod
     def grid(

@@ -18,6 +18,7 @@ from dosegrad.beams.beam import Beams
 from dosegrad.engines.protocols import BeamColumns, InfluenceEngine
 from dosegrad.executor import Executor, Serial, Shards
 from dosegrad.geometry.grid import Grid
+from dosegrad.influence.phases import Surroundings, surroundings
 from dosegrad.influence.scenario_build import (
     compute_scenarios,
     engine_in,
@@ -173,7 +174,13 @@ def build_scenarios(
         )
     names, rows = robust_rows(patient, grid, voxels, structures)
     n_beams = len(beams)
-    tasks = [(scenarios[k], index) for k in numbers for index in range(n_beams)]
+    places = {
+        k: surroundings(scenarios[k], patient, grid, engine, medium, voxels[rows])
+        if scenarios[k].phase is not None
+        else None
+        for k in numbers
+    }
+    tasks = [(scenarios[k], index, places[k]) for k in numbers for index in range(n_beams)]
     report("scenarios", 0.0, f"{len(tasks)} tasks")
     parts = executor.hold(_matrix_of_beam, tasks, engine, medium, beams, voxels[rows])
     members = [range(k * n_beams, (k + 1) * n_beams) for k in range(len(numbers))]
@@ -206,10 +213,15 @@ def _columns_of_beam(
 
 
 def _matrix_of_beam(
-    task: tuple[Scenario, int], engine: InfluenceEngine, medium: Any, beams: Beams, voxels: IntArray
+    task: tuple[Scenario, int, Surroundings | None],
+    engine: InfluenceEngine,
+    medium: Any,
+    beams: Beams,
+    voxels: NDArray[np.int64],
 ) -> RunLengthMatrix:
-    case, index = task
-    return one_beam(engine_in(engine, case), medium, case.apply(beams), index, voxels)
+    case, index, phase = task
+    place = phase or Surroundings(medium, voxels, None)
+    return one_beam(engine_in(engine, case), place, case.apply(beams), index)
 
 
 def _size(matrix: RunLengthMatrix, _: None) -> tuple[int, int]:

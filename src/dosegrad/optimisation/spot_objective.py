@@ -13,6 +13,7 @@ from dosegrad.arrays import Array
 from dosegrad.beams.beam import Beams
 from dosegrad.engines.pencil_beam.engine import PencilBeam
 from dosegrad.engines.protocols import Stopping
+from dosegrad.errors import CapabilityError
 from dosegrad.geometry.grid import Grid
 from dosegrad.influence.dose_map import InfluenceDoseMap
 from dosegrad.influence.matrix import Influence
@@ -211,6 +212,12 @@ def _in_scenarios(
     groups = form_groups(
         terms, [way for way in ways if way is not None], [role == "target" for role in roles]
     )
+    for case in settings.scenarios:
+        if case.phase is not None:
+            raise CapabilityError(
+                f"spots move in errors of set-up and range, but scenario {case.name!r} has a CT of "
+                "its own; leave it out, then optimise weights with it by optimise()."
+            )
     maps = tuple(
         settings.dose_map(case.apply(beams), voxels[rows], engine_in(settings.engine, case))
         for case in settings.scenarios
