@@ -33,6 +33,7 @@ __all__ = [
     "OptimisationPart",
     "PatientPart",
     "PlanFile",
+    "SequencePart",
     "read_plan_file",
 ]
 
@@ -120,6 +121,23 @@ class OptimisationPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SequencePart:
+    """``[sequence]``: how photon fluence becomes apertures; without the table it stays fluence.
+
+    ``move_leaves`` counts iterations in which leaves and MU are optimised afterwards.
+    """
+
+    levels: int = field(default=10, metadata=at(whole, "10"))
+    algorithm: str = field(
+        default="engel", metadata=at(choices("engel", "siochi", "xia-verhey"), '"engel"')
+    )
+    tongue_and_groove: str = field(
+        default="ignore", metadata=at(choices("ignore", "avoid"), '"ignore"')
+    )
+    move_leaves: int | None = field(default=None, metadata=at(whole, "100"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckPart:
     """``[check]``: clinical goals."""
 
@@ -137,6 +155,7 @@ class PlanFile:
     optimisation: OptimisationPart
     objectives: tuple[StructureObjective, ...]
     check: CheckPart
+    sequence: SequencePart | None = None
 
 
 _TABLES: Final[Mapping[str, type]] = {
@@ -145,6 +164,7 @@ _TABLES: Final[Mapping[str, type]] = {
     "dose": DosePart,
     "biology": BiologyPart,
     "optimisation": OptimisationPart,
+    "sequence": SequencePart,
     "check": CheckPart,
 }
 
@@ -191,7 +211,9 @@ def _plan_file(content: dict[str, Any]) -> PlanFile:
         if name not in (*_TABLES, "objective"):
             raise unknown_name("table", name, [*_TABLES, "objective"])
     parts: dict[str, Any] = {
-        name: _part(name, cls, content.get(name, {})) for name, cls in _TABLES.items()
+        name: _part(name, cls, content.get(name, {}))
+        for name, cls in _TABLES.items()
+        if name in content or cls is not SequencePart
     }
     return PlanFile(**parts, objectives=_objectives(content.get("objective", [])))
 

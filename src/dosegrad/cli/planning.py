@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import Progress
 
 from dosegrad.cli.console import step
 from dosegrad.cli.patients import built_in, find_patient
-from dosegrad.cli.plan_file import PlanFile
+from dosegrad.cli.plan_file import PlanFile, SequencePart
 from dosegrad.errors import FileFormatError, PlanError
 from dosegrad.registry import DEFAULT_ENGINES
 
 if TYPE_CHECKING:
     from dosegrad.dose import Dose
     from dosegrad.evaluation.report import Report
+    from dosegrad.influence.matrix import Influence
     from dosegrad.machine.kinds import Machine
+    from dosegrad.optimisation.wishes import Wishes
     from dosegrad.patient.patient import Patient
     from dosegrad.plan import Plan
 
@@ -91,6 +93,11 @@ def carry_out(plan_file: PlanFile, machine: Machine, patient: Patient, bars: Pro
     engine = resolve_engine(wanted.engine or DEFAULT_ENGINES[machine.modality])
     engine = replace(engine, outside_body=wanted.outside_body)
     model = plan_file.biology.make()
+    if plan_file.sequence is not None and machine.modality != "photons":
+        raise PlanError(
+            f"[sequence] makes apertures for photons, but machine {machine.name!r} delivers "
+            f"{machine.modality}; remove the table."
+        )
     with step(bars, "steering beams"):
         options = plan_file.beams.steering_options()
         beams = steer(patient, machine, **options, outside_body=wanted.outside_body)
@@ -112,11 +119,35 @@ def carry_out(plan_file: PlanFile, machine: Machine, patient: Patient, bars: Pro
             max_iterations=stopping.max_iterations,
             mode=stopping.mode,
         )
+    if plan_file.sequence is not None:
+        with step(bars, "sequencing"):
+            plan = _delivered(plan_file.sequence, influence, plan, objectives, engine)
     with step(bars, "evaluating"):
         dose = influence.dose(plan.weights) if plan.dose is None else plan.dose
         shown = dose if plan.rbe_dose is None else plan.rbe_dose
         report = evaluate(shown, patient, goals)
     return Planned(patient, plan, shown, report)
+
+
+def _delivered(
+    part: SequencePart, influence: Influence, plan: Plan, objectives: Wishes, engine: Any
+) -> Plan:
+    """The plan as apertures, with their dose on the grid of the influence."""
+    from dosegrad.optimisation.apertures import optimise_apertures
+    from dosegrad.optimisation.sequencing.sequence import sequence
+    from dosegrad.plan import compute_dose
+
+    made = sequence(
+        plan,
+        levels=part.levels,
+        algorithm=part.algorithm,
+        tongue_and_groove=part.tongue_and_groove,  # type: ignore[arg-type]  # checked in the file
+    )
+    if part.move_leaves:
+        most = part.move_leaves
+        return optimise_apertures(influence, made, objectives, engine=engine, max_iterations=most)
+    dose = compute_dose(influence.patient, made, engine=engine, grid=influence.grid)
+    return replace(made, dose=dose)
 
 
 def _quantities(plan_file: PlanFile) -> tuple[str, ...]:

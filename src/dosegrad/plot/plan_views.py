@@ -32,6 +32,8 @@ from dosegrad.plot.style import Colour, frame, new_figure, structure_colours
 __all__ = ["dose_bar", "known_dose", "overview"]
 
 _COLUMNS: Final = ("structure", "mean", "D95%", "D2%", "max")
+#: Gantry angles that are named one by one.
+_MOST_ANGLES: Final = 12
 #: Rows of the table; more do not fit.
 _ROWS: Final = 10
 #: Heights of the slices and of what is below them, inch.
@@ -119,7 +121,9 @@ def dose_bar(
 
 
 def _heading(patient: Patient, plan: Plan) -> str:
-    fields = ", ".join(f"{beam.gantry:g}°" for beam in plan.beams)
+    angles = [f"{beam.gantry:g}°" for beam in plan.beams]
+    many = f"{angles[0]} to {angles[-1]}, {len(angles)} beams"
+    fields = ", ".join(angles) if len(angles) <= _MOST_ANGLES else many
     count = f"{plan.n_spots} {'bixels' if plan.beams.machine.modality == 'photons' else 'spots'}"
     parts = [patient.name or "Patient", plan.beams.machine.name, f"gantry {fields}", count]
     if plan.fractions > 1:

@@ -45,6 +45,8 @@ _DARKEST_LINE: Final = 0.35
 
 #: A field is drawn on a plane if it lies within 40 degrees of it.
 _IN_PLANE: Final = float(np.cos(np.deg2rad(40.0)))
+#: Beams that get an arrow of their own.
+_MOST_ARROWS: Final = 12
 
 
 def draw_ct(ax: Axes, plane: Plane, patient: Patient, *, title: str = "") -> None:
@@ -121,10 +123,12 @@ def draw_isodoses(
 def draw_beams(ax: Axes, plane: Plane, beams: Iterable[Beam], *, size: float = 8.0) -> None:
     """An arrow from the side each beam comes from, with its gantry angle.
 
-    Beams more than 40 degrees out of the plane are left out; no beam is so in all three planes.
+    Beams more than 40 degrees out of the plane are left out; no beam is so in all three planes. Of
+    the many beams of an arc every so many are drawn.
     """
     axes = [plane.across, plane.along]
-    for beam in beams:
+    every = list(beams)
+    for beam in every[:: -(-len(every) // _MOST_ARROWS)] if every else every:
         heading = beam.direction[axes]
         length = float(np.linalg.norm(heading))
         if length < _IN_PLANE:

@@ -224,3 +224,47 @@ dose = 2.0
     assert planned.dose.quantity == "rbe_dose"
     assert "bixels of generic-6mv" in as_text(planned)
     assert "(Gy (RBE))" in as_text(planned)
+
+
+PHOTONS = """[beams]
+machine = "{machine}"
+target = "Target"
+gantry = 0
+
+[sequence]
+levels = 4
+{moves}
+
+[[objective]]
+structure = "Target"
+kind = "squared-deviation"
+dose = 2.0
+"""
+
+
+@pytest.mark.parametrize("moves", ["", "move_leaves = 3"])
+def test_a_plan_file_may_ask_for_apertures(read, water_box, moves):
+    from rich.progress import Progress
+
+    from dosegrad import load_machine
+    from dosegrad.cli.planning import carry_out
+
+    plan = read(PHOTONS.format(machine="generic-6mv", moves=moves))
+    assert plan.sequence.levels == 4
+    planned = carry_out(plan, load_machine("generic-6mv"), water_box, Progress(disable=True))
+    assert planned.plan.monitor_units > 0
+    assert planned.dose is planned.plan.dose
+
+
+def test_apertures_are_for_photons(read, water_box, toy_machine):
+    from rich.progress import Progress
+
+    from dosegrad.cli.planning import carry_out
+
+    plan = read(PHOTONS.format(machine="toy", moves=""))
+    with pytest.raises(PlanError, match=r"\[sequence\] makes apertures for photons"):
+        carry_out(plan, toy_machine, water_box, Progress(disable=True))
+    assert (
+        read(PHOTONS.split("[sequence]", maxsplit=1)[0].format(machine="toy", moves="")).sequence
+        is None
+    )
