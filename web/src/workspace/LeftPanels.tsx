@@ -34,7 +34,7 @@ export function CasePanel({ store, onOpen }: { store: Store; onOpen: () => void 
         </>
       )}
       <p class="muted small number">
-        {found.grid.shape.slice().reverse().join(" × ")} voxels · {found.grid.spacing.slice().reverse().map((s) => +s.toFixed(2)).join(" × ")} mm · {found.position}
+        {found.isPhantom && "Phantom · "}{found.grid.shape.slice().reverse().join(" × ")} voxels · {found.grid.spacing.slice().reverse().map((s) => +s.toFixed(2)).join(" × ")} mm · {found.position}
       </p>
       {store.watchers > 1 && <p class="small muted">{store.watchers} pages show this workspace.</p>}
     </section>

@@ -16,6 +16,7 @@ export function WorkspacePage() {
   const store = useStore();
   const [opening, setOpening] = useState(false);
   const opened = store.case !== null;
+  const height = useChartHeight();
   return (
     <>
       <TopBar page="/workspace" status={store.status} />
@@ -45,7 +46,7 @@ export function WorkspacePage() {
               <SliceView store={store} plane="coronal" />
               <BeamsEyePanel store={store} />
               <section class="panel ws-curves" aria-label="Histograms">
-                <DvhPanel store={store} height={220} />
+                <DvhPanel store={store} height={height} />
               </section>
             </div>
             <div class="ws-right">
@@ -65,6 +66,18 @@ export function WorkspacePage() {
       <div aria-live="assertive">{store.notice && <div class="toast">{store.notice}</div>}</div>
     </>
   );
+}
+
+/** Histograms fill their place on wide pages, where they stand beside the slices. */
+function useChartHeight(): number {
+  const measure = () => (innerWidth >= 1900 ? Math.max(Math.round(innerHeight / 2) - 240, 220) : 210);
+  const [height, setHeight] = useState(measure());
+  useEffect(() => {
+    const follow = () => setHeight(measure());
+    addEventListener("resize", follow);
+    return () => removeEventListener("resize", follow);
+  }, []);
+  return height;
 }
 
 function BeamsEyePanel({ store }: { store: Parameters<typeof BeamsEye>[0]["store"] }) {

@@ -240,23 +240,26 @@ function GoalTab({ store, settings }: { store: Store; settings: Settings }) {
   };
   return (
     <>
-      <table class="ws-goals">
-        <caption class="visually-hidden">Clinical goals</caption>
-        <thead><tr><th scope="col">Goal</th><th scope="col" class="number">Reached</th><th scope="col">Met</th><th scope="col"><span class="visually-hidden">Remove</span></th></tr></thead>
-        <tbody>
-          {settings.goals.map((text, k) => {
-            const row = rows[k];
-            return (
-              <tr key={`${k}${text}`} class={row ? (row.met ? "met" : "missed") : ""}>
-                <td><input type="text" class="ws-cell goal" aria-label={`Goal ${k + 1}`} value={text} onChange={(event) => store.change({ goals: settings.goals.map((g, i) => (i === k ? event.currentTarget.value.trim() : g)).filter(Boolean) })} /></td>
-                <td class="number">{row?.value != null ? `${row.value.toFixed(row.unit === "" ? 3 : 2)} ${row.unit}` : "–"}</td>
-                <td>{row ? (row.met ? "✓ yes" : "✗ no") : "–"}</td>
-                <td><button class="tiny quiet" aria-label={`Remove goal ${k + 1}`} onClick={() => store.change({ goals: settings.goals.filter((_, i) => i !== k) })}>✕</button></td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
+      <ul class="ws-goals">
+        {settings.goals.map((text, k) => {
+          const row = rows[k];
+          return (
+            <li key={`${k}${text}`} class={row ? (row.met ? "met" : "missed") : ""}>
+              <div class="row">
+                <input
+                  type="text" class="grow" aria-label={`Goal ${k + 1}`} value={text}
+                  onChange={(event) => store.change({ goals: settings.goals.map((g, i) => (i === k ? event.currentTarget.value.trim() : g)).filter(Boolean) })}
+                />
+                <button class="tiny quiet" aria-label={`Remove goal ${k + 1}`} onClick={() => store.change({ goals: settings.goals.filter((_, i) => i !== k) })}>✕</button>
+              </div>
+              <div class="row small number">
+                <span class="grow">{row?.value != null ? `${row.value.toFixed(row.unit === "" ? 3 : 2)} ${row.unit}` : "no plan yet"}</span>
+                <span class="mark">{row ? (row.met ? "✓ met" : "✗ missed") : ""}</span>
+              </div>
+            </li>
+          );
+        })}
+      </ul>
       <form class="row" onSubmit={(event) => { event.preventDefault(); add(); }}>
         <input type="text" aria-label="New goal" placeholder={`${settings.target ?? "PTV"}: D95% >= 57 Gy`} value={draft} onInput={(event) => setDraft(event.currentTarget.value)} />
         <button type="submit">Add</button>

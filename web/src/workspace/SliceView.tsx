@@ -136,6 +136,7 @@ export function SliceView({ store, plane }: { store: Store; plane: Plane }) {
 }
 
 function zoom(store: Store, plane: Plane, factor: number): void {
+  store.revision++;
   store.zoom[plane] = Math.min(Math.max(store.zoom[plane] * factor, 0.5), 12);
   store.paint();
 }

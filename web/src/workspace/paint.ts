@@ -75,9 +75,21 @@ export class SlicePainter {
   private outlinesOf: object | null = null;
   private levels: { key: string; paths: { path: Path2D; colour: string }[] } = { key: "", paths: [] };
 
+  private drawn: { key: string; frame: Frame | null } = { key: "", frame: null };
+
   constructor(readonly plane: Plane) {}
 
+  /** Draws what has changed; the crosshair is not part of the picture. */
   draw(store: Store, canvas: HTMLCanvasElement): Frame | null {
+    const zoomed = store.zoom[this.plane];
+    const place = zoomed > 1 ? store.cross.join() : store.cross[AXES[this.plane].normal];
+    const key = `${store.revision}|${place}|${zoomed}|${canvas.width}|${canvas.height}`;
+    if (key === this.drawn.key) return this.drawn.frame;
+    this.drawn = { key, frame: this.drawAll(store, canvas) };
+    return this.drawn.frame;
+  }
+
+  private drawAll(store: Store, canvas: HTMLCanvasElement): Frame | null {
     const context = canvas.getContext("2d", { alpha: false });
     const { ct } = store.volumes;
     const grid = store.case?.grid;
@@ -183,7 +195,7 @@ export class SlicePainter {
       for (let k = 0; k < 256; k++)
         this.colours[k] = (rgb[3 * k + 2]! << 16) | (rgb[3 * k + 1]! << 8) | rgb[3 * k]!;
     }
-    const alpha = Math.round(255 * look.opacity) << 24;
+    const alpha = 255 * look.opacity;
     const least = (look.least / 100) * top;
     const flip = AXES[this.plane].flip;
     const { pixels, image, canvas } = this.dosePicture!;
@@ -193,7 +205,10 @@ export class SlicePainter {
         const value = this.values[j * columns + i]!;
         let pixel = 0;
         if (look.shown === "dose") {
-          if (value > least) pixel = alpha | this.colours[Math.min(Math.round((255 * value) / top), 255)]!;
+          if (value > least) {
+            const share = Math.min((value - least) / (0.5 * least + 1e-6), 1); // no hard edge where the wash begins
+            pixel = (Math.round(alpha * share) << 24) | this.colours[Math.min(Math.round((255 * value) / top), 255)]!;
+          }
         } else if (look.shown === "gamma") {
           if (value > 0.02) pixel = gammaColour(value, look.opacity);
         } else if (Math.abs(value) > 0.004 * top) pixel = differenceColour(value / top, look.opacity);

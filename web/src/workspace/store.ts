@@ -36,14 +36,20 @@ const MOST_LINES = 200;
 
 /** Times of frames, for measuring. */
 export const frames: number[] = [];
+export const drawing: number[] = [];
 declare global {
   interface Window {
     dosegradFrames: number[];
+    dosegradDrawing: number[];
     dosegradNavigation: number[];
+    /** Whether CT and structures are there. */
+    dosegradReady: boolean;
   }
 }
 window.dosegradFrames = frames;
+window.dosegradDrawing = drawing;
 window.dosegradNavigation = [];
+window.dosegradReady = false;
 
 interface Kept {
   session: string;
@@ -73,6 +79,8 @@ export class Store {
   zoom: Record<Plane, number> = { axial: 1, coronal: 1, sagittal: 1 };
   selectedBeam = 0;
   nameShown = false;
+  /** Counts changes of anything but the crosshair, so that pictures know whether they are still right. */
+  revision = 0;
   readonly session: string;
 
   private versions = new Map<string, number>();
@@ -122,6 +130,7 @@ export class Store {
     return () => this.painters.delete(painter);
   }
   tell(): void {
+    this.revision++;
     for (const listener of this.listeners) listener();
     this.paint();
   }
@@ -129,9 +138,14 @@ export class Store {
     if (this.painting) return;
     this.painting = requestAnimationFrame((time) => {
       this.painting = 0;
+      const start = performance.now();
       for (const painter of this.painters) painter();
       frames.push(time);
-      if (frames.length > 5000) frames.splice(0, 2500);
+      drawing.push(performance.now() - start);
+      if (frames.length > 5000) {
+        frames.splice(0, 2500);
+        drawing.splice(0, 2500);
+      }
     });
   }
   say(text: string): void {
@@ -370,6 +384,7 @@ export class Store {
     else if (name === "dose" || name === "difference" || name === "gamma")
       this.volumes[name] = readVolume(bytes, header) as Volume;
     this.volumes = { ...this.volumes };
+    window.dosegradReady = this.volumes.ct !== null && this.volumes.masks.size > 0;
     this.tell();
   }
 

@@ -13,8 +13,9 @@ from dosegrad.patient.structures import Structure
 
 __all__ = ["beam_content", "spot_table"]
 
-#: Pixels, and their size, of outlines in the isocentre plane, mm.
+#: Pixels of an outline along a side at most; fewer where voxels are larger.
 _PIXELS: Final = 96
+_LEAST: Final = 0.75
 #: Structures whose outline a beam's-eye view shows, at most.
 _MOST: Final = 6
 
@@ -31,6 +32,7 @@ def spot_table(beams: Beams, weights: Array | None) -> Array:
 def beam_content(patient: Patient, beams: Beams, target: str | None) -> list[dict[str, Any]]:
     """What is told of each beam, with outlines of structures as it sees them."""
     seen = _seen(patient, target)
+    coarse = _LEAST * max(patient.ct.grid.spacing)
     surfaces = [(s, _surface(patient, s)) for s in seen]
     found = []
     for index, beam in enumerate(beams):
@@ -54,7 +56,8 @@ def beam_content(patient: Patient, beams: Beams, target: str | None) -> list[dic
                 "halfWidth": [float(np.abs(columns[a]).max()) for a in ("x", "y")],
                 "reach": reach,
                 "outlines": [
-                    {"name": s.name, **_outline(beam, points, reach)} for s, points in surfaces
+                    {"name": s.name, **_outline(beam, points, reach, coarse)}
+                    for s, points in surfaces
                 ],
             }
         )
@@ -81,20 +84,21 @@ def _surface(patient: Patient, structure: Structure) -> Array:
     return points[:: max(len(points) // 20_000, 1)]
 
 
-def _outline(beam: Beam, points: Array, reach: float) -> dict[str, Any]:
-    """Shadow of points in the isocentre plane: rows of bits from low y, as text of 0 and 1."""
+def _outline(beam: Beam, points: Array, reach: float, coarse: float) -> dict[str, Any]:
+    """Shadow of points in the isocentre plane: rows of bits from low y, in hexadecimal."""
     if not len(points):
         return {"pixels": 0, "rows": ""}
     local = beam.to_gantry(points)
     if beam.sad is not None:
         local = local * (beam.sad / (beam.sad - local[:, 2:]))
-    size = 2 * reach / _PIXELS
+    pixels = max(min(_PIXELS, int(2 * reach / coarse)), 8)
+    size = 2 * reach / pixels
     place = np.floor((local[:, :2] + reach) / size).astype(int)
-    inside = ((place >= 0) & (place < _PIXELS)).all(axis=1)
-    shadow = np.zeros((_PIXELS, _PIXELS), dtype=bool)
+    inside = ((place >= 0) & (place < pixels)).all(axis=1)
+    shadow = np.zeros((pixels, pixels), dtype=bool)
     shadow[place[inside, 1], place[inside, 0]] = True
     shadow = _filled(shadow)
-    return {"pixels": _PIXELS, "rows": np.packbits(shadow, bitorder="little").tobytes().hex()}
+    return {"pixels": pixels, "rows": np.packbits(shadow, bitorder="little").tobytes().hex()}
 
 
 def _filled(shadow: Any) -> Any:
@@ -102,5 +106,5 @@ def _filled(shadow: Any) -> Any:
     from scipy.ndimage import binary_closing, binary_fill_holes
 
     padded = np.pad(shadow, 4)
-    closed = binary_fill_holes(binary_closing(padded, iterations=3))
+    closed = binary_fill_holes(binary_closing(padded, np.ones((3, 3)), iterations=3))
     return closed[4:-4, 4:-4]

@@ -106,7 +106,7 @@ async def _live(sessions: Sessions, socket: WebSocket) -> None:
         await _refuse(socket, str(error))
         return
     waiting = session.join()
-    await socket.send_json({"kind": "hello", "new": is_new})
+    waiting.put_nowait({"kind": "hello", "new": is_new})
     teller = asyncio.create_task(_tell(socket, waiting))
     try:
         while True:

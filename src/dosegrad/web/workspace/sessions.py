@@ -66,7 +66,7 @@ class Session:
         self._opened: OpenRequest | None = None
         self._loop = asyncio.get_running_loop()
         self._aside = Path(tempfile.mkdtemp(prefix="dosegrad-workspace-"))
-        self._number = 0
+        self._number = self._ticket = 0
         self._ender: asyncio.TimerHandle | None = None
 
     # --- who looks ---------------------------------------------------------------------------
@@ -141,7 +141,8 @@ class Session:
         self._job = {"name": name, "stage": "", "fraction": 0.0, "remark": "", "state": "running"}
         self._live = None
         self._tell({"kind": "job", "job": self._job})
-        process.send(request.model_dump(mode="json"))
+        self._ticket += 1
+        process.send({**request.model_dump(mode="json"), "ticket": self._ticket})
 
     def _settle(self, request: SettingsRequest) -> None:
         self._state["settings"] = request.settings.model_dump(mode="json")
@@ -165,10 +166,7 @@ class Session:
             settings = PlanSettings.model_validate(self._state["settings"])
             again = self._opened.model_copy(update={"settings": settings})
             process.send({**again.model_dump(mode="json"), "recover": True})
-            self._skip_end = True
         return process
-
-    _skip_end = False
 
     def _end_process(self) -> None:
         if self._process is not None:
@@ -176,7 +174,6 @@ class Session:
             old.kill()
         self._state.clear()
         self.volumes.clear()
-        self._skip_end = False
         self._tell(self._everything())
 
     def _cancel(self) -> None:
@@ -230,14 +227,9 @@ class Session:
             self._tell(content)
 
     def _ended(self, content: dict[str, Any]) -> None:
-        if self._skip_end:
-            self._skip_end = False
-            if content["state"] == "done":
-                return  # the case is open again; now comes what was asked for
-        name = "" if self._job is None else str(self._job["name"])
-        if self._job is None and content["state"] == "done":
-            return
-        self._finish(name, content["state"], content["message"])
+        """The end of what was asked for; that of settings, or of opening again, is none."""
+        if self._job is not None and content["ticket"] == self._ticket:
+            self._finish(str(self._job["name"]), content["state"], content["message"])
 
     def _finish(self, name: str, state: str, message: str) -> None:
         self._job, self._live = None, None
@@ -253,7 +245,7 @@ class Session:
         """The process has ended, whatever the reason; the page keeps what it shows."""
         if process is not self._process:
             return
-        self._process, self._skip_end = None, False
+        self._process = None
         if self._job is None:
             return
         cancelled = self._job["state"] == "cancelling"

@@ -67,6 +67,7 @@ _SUGGESTED: Final[dict[str, dict[str, Any]]] = {
             "Brainstem: Dmax <= 54 Gy",
         ],
         "margin": 9.0,
+        "spot_spacing": 9.0,
     },
 }  # fmt: skip
 

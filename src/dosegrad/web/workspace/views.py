@@ -59,7 +59,7 @@ def show_case(case: Case, desk: Desk) -> None:
     is_phantom = isinstance(source, PhantomSource)
     content = {
         "source": source.model_dump(mode="json"),
-        "title": f"Phantom {source.name}" if isinstance(source, PhantomSource) else "Patient",
+        "title": source.name if isinstance(source, PhantomSource) else "Patient",
         "isPhantom": is_phantom,
         "pseudonym": patient.name,
         "position": ct.position,

@@ -15,14 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dosegrad.errors import DosegradError
+from dosegrad.errors import DosegradError, PlanError
 from dosegrad.progress import listening
 from dosegrad.web.workspace.case import Case
 from dosegrad.web.workspace.channel import Channel
 from dosegrad.web.workspace.desk import CancelledError, Desk
 from dosegrad.web.workspace.schemas import (
     REQUESTS,
-    CancelRequest,
     JobRequest,
     NavigateRequest,
     OpenRequest,
@@ -50,8 +49,9 @@ def main() -> None:
     waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(channel, desk, waiting), daemon=True).start()
     bench = _Bench(desk, folder, kept)
-    while True:
-        bench.carry_out(waiting.get())
+    with suppress(BrokenPipeError):  # the server has gone
+        while True:
+            bench.carry_out(waiting.get())
 
 
 def _listen(channel: Channel, desk: Desk, waiting: queue.SimpleQueue[dict[str, Any]]) -> None:
@@ -79,7 +79,7 @@ class _Bench:
     def carry_out(self, content: dict[str, Any]) -> None:
         """Do what is asked for, and tell how it ended."""
         self._desk.begin()
-        message = ""
+        ticket, message = content.pop("ticket", 0), ""
         try:
             with listening(self._desk.progress):
                 self._do(content)
@@ -93,7 +93,7 @@ class _Bench:
         except Exception:
             _log.exception("work failed")
             state, message = "failed", "that failed by a fault of ours; the log of the server tells"
-        self._desk.send(kind="ended", state=state, message=message)
+        self._desk.send(kind="ended", ticket=ticket, state=state, message=message)
 
     def _do(self, content: dict[str, Any]) -> None:
         from dosegrad.web.workspace import work
@@ -107,8 +107,8 @@ class _Bench:
             self._case = work.open_case(request, self._folder, self._desk, kept)
             return
         case = self._case
-        if case is None or isinstance(request, CancelRequest):
-            return
+        if case is None:
+            raise PlanError("the case could not be opened again; open it anew.")
         if isinstance(request, SettingsRequest):
             work.settle(case, request.settings, self._desk)
         elif isinstance(request, NavigateRequest):

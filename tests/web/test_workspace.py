@@ -1,0 +1,413 @@
+"""The workspace's server: requests, files, volumes, and work that fails or is ended."""
+
+import gzip
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dosegrad.geometry.grid import Grid
+from dosegrad.patient.phantoms import phantom
+from dosegrad.patient.structures import MaskShape, Structure
+from dosegrad.web.workspace.files import list_folder
+from dosegrad.web.workspace.schemas import REQUESTS, PlanSettings
+from dosegrad.web.workspace.sessions import MOST_SESSIONS
+from dosegrad.web.workspace.suggestions import suggest
+from dosegrad.web.workspace.volumes import pack_ct, pack_masks, pack_scaled
+
+QUICK = {
+    "machine": "generic-protons",
+    "target": "Target",
+    "gantry": [0.0],
+    "spot_spacing": 15.0,
+    "layer_spacing": 12.0,
+    "dose_spacing": 8.0,
+    "fractions": 2,
+    "max_iterations": 25,
+    "objectives": [
+        {
+            "structure": "Target",
+            "kind": "squared-deviation",
+            "weight": 100.0,
+            "settings": {"dose": 4.0},
+        },
+        {"structure": "Body", "kind": "mean-dose", "weight": 1.0, "settings": {}},
+    ],
+    "goals": ["Target: D95% >= 3 Gy"],
+}
+
+
+class Page:
+    """What a page does, without a browser."""
+
+    def __init__(self, server, name):
+        self.server, self.name = server, name
+        path = f"/api/workspace/live?session={name}"
+        self.connection = server.line(origin=server.url, path=path)
+        self.line = self.connection.__enter__()
+        self.state, self.volumes, self.seen = {}, {}, []
+
+    def send(self, **content):
+        self.line.send(json.dumps(content))
+
+    def until(self, kind, timeout=120):
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            message = json.loads(self.line.recv(timeout=end - time.monotonic()))
+            self.seen.append(message["kind"])
+            if message["kind"] == "everything":
+                self.state, self.volumes = message["state"], dict(message["volumes"])
+            elif message["kind"] == "state":
+                self.state.update(message["parts"])
+            elif message["kind"] == "volumes":
+                self.volumes.update(message["volumes"])
+            if message["kind"] == kind:
+                return message
+        raise AssertionError(f"no {kind!r} came")
+
+    def job(self, name, **more):
+        self.send(kind="job", job=name, **more)
+        return self.until("ended")
+
+    def open(self, name="disc-2d", settings=QUICK):
+        self.send(kind="open", source={"kind": "phantom", "name": name}, settings=settings)
+        return self.until("ended")
+
+
+@pytest.fixture
+def enter(served):
+    """Makes pages of workspaces of their own."""
+    pages = []
+
+    def make(name=None):
+        page = Page(served, name or f"{random.getrandbits(96):024x}")
+        pages.append(page)
+        page.until("hello")
+        return page
+
+    yield make
+    for page in pages:
+        page.connection.__exit__(None, None, None)
+
+
+def volume_of(server, page, name):
+    """Bytes of a volume, unpacked."""
+    from urllib.request import urlopen
+
+    entry = page.volumes[name]
+    with urlopen(f"{server.url}/api/workspace/{page.name}/volumes/{name}") as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert answer.headers["X-Version"] == str(entry["version"])
+        return entry["header"], gzip.decompress(answer.read())
+
+
+# --- volumes ---------------------------------------------------------------------------------
+
+
+def test_a_ct_arrives_as_it_is():
+    grid = Grid((3, 4, 5), (4.0, 2.0, 3.0), (1.0, 2.0, 3.0))
+    hu = np.arange(60.0).reshape(3, 4, 5) - 20.4
+    packed = pack_ct(hu, grid)
+    back = np.frombuffer(gzip.decompress(packed.data), dtype="<i2").reshape(3, 4, 5)
+    np.testing.assert_array_equal(back, np.rint(hu))
+    assert packed.header["spacing"] == [4.0, 2.0, 3.0]
+
+
+def test_a_turned_ct_is_shown_along_the_patient():
+    turned = ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+    grid = Grid((2, 4, 6), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0), turned)
+    hu = np.zeros((2, 4, 6))
+    hu[:, 1, 2] = 100.0
+    packed = pack_ct(hu, grid)
+    back = np.frombuffer(gzip.decompress(packed.data), dtype="<i2")
+    values = back.reshape(packed.header["shape"])
+    place = np.argwhere(values[0] == 100)[0]
+    x = packed.header["origin"][0] + 2.0 * place[1]
+    y = packed.header["origin"][1] + 2.0 * place[0]
+    np.testing.assert_allclose(grid.to_point([0, 1, 2])[:2], [x, y], atol=1e-9)
+
+
+def test_scaled_values_keep_their_accuracy_and_what_is_not_known():
+    grid = Grid((2, 3, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    values = np.linspace(-3.0, 60.0, 24).reshape(2, 3, 4)
+    values[0, 0, 0] = np.nan
+    packed = pack_scaled(values, grid)
+    steps = np.frombuffer(gzip.decompress(packed.data), dtype="<u2").reshape(2, 3, 4)
+    back = packed.header["lowest"] + packed.header["scale"] * steps
+    known = np.isfinite(values)
+    np.testing.assert_allclose(back[known], values[known], atol=packed.header["scale"])
+    assert steps[0, 0, 0] == 65535
+
+
+def test_masks_arrive_as_bits_within_their_box():
+    grid = Grid((3, 5, 7), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    mask = np.zeros(grid.shape, dtype=bool)
+    mask[1, 2:4, 3:6] = True
+    mask[1, 2, 4] = False
+    nothing = np.zeros(grid.shape, dtype=bool)
+    packed = pack_masks(
+        [Structure("A", MaskShape(grid, mask)), Structure("B", MaskShape(grid, nothing))], grid
+    )
+    (entry,) = packed.header["structures"]
+    assert entry["first"] == [1, 2, 3]
+    bits = np.unpackbits(
+        np.frombuffer(gzip.decompress(packed.data), dtype=np.uint8), bitorder="little"
+    )
+    inside = bits[: np.prod(entry["shape"])].reshape(entry["shape"])
+    np.testing.assert_array_equal(inside, mask[1:2, 2:4, 3:6])
+
+
+@pytest.mark.parametrize("name", ["c-shape", "head", "prostate", "impt-2d", "thorax", "water-tank"])
+def test_every_phantom_suggests_a_plan(name):
+    patient = phantom(name)
+    settings = suggest(patient, name)
+    assert settings.target in patient.structures
+    assert settings.objectives
+    for wish in settings.objectives:
+        assert wish.structure in patient.structures
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def test_only_what_can_be_opened_is_listed(tmp_path):
+    (tmp_path / "a.mat").write_bytes(b"x")
+    (tmp_path / "secret.txt").write_text("x")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "1.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "plan.npz").write_bytes(b"x")
+    (tmp_path / "out").symlink_to("/etc")
+    found = {e["name"]: e["kind"] for e in list_folder(tmp_path, "")["entries"]}
+    assert found == {"a.mat": "patient", "study": "dicom", "run": "results"}
+    assert list_folder(tmp_path, "study")["kind"] == "dicom"
+
+
+@pytest.mark.parametrize("path", ["..", "../..", "/etc", "a/../../b", "%2e%2e", "\0"])
+def test_paths_that_lead_out_are_refused(served, path):
+    from urllib.parse import quote
+
+    for address in ("files", "written"):
+        answer = served.get(f"/api/workspace/{address}?path={quote(path)}")
+        assert answer.status == 400
+        assert "root:" not in answer.text
+
+
+def test_files_outside_are_not_opened_saved_or_compared(enter):
+    page = enter()
+    page.send(kind="open", source={"kind": "file", "path": "../../etc/passwd"})
+    assert "leads out" in page.until("ended")["message"]
+    page.open()
+    assert page.job("optimise")["state"] == "done"
+    for job in ("save", "report", "dicom", "other"):
+        assert "leads out" in page.job(job, path="../elsewhere.npz")["message"]
+
+
+# --- hostile requests ------------------------------------------------------------------------
+
+HOSTILE = [
+    "",
+    "null",
+    "[" * 5000,
+    '{"kind":"erase"}',
+    '{"kind":"job","job":"format-disk"}',
+    '{"kind":"open","source":{"kind":"url","path":"http://x"}}',
+    '{"kind":"open","source":{"kind":"file","path":"' + "a" * 500 + '"}}',
+    '{"kind":"settings","settings":{"gantry":[]}}',
+    '{"kind":"settings","settings":{"gantry":[NaN]}}',
+    '{"kind":"settings","settings":{"gantry":[1e400]}}',
+    '{"kind":"settings","settings":{"machine":"../../x.npz"}}',
+    '{"kind":"settings","settings":{"dose_spacing":0.001}}',
+    '{"kind":"settings","settings":{"objectives":[{"structure":"A","kind":"eval"}]}}',
+    '{"kind":"settings","settings":{"objectives":[{"structure":"A","kind":"eud"}]}}',
+    '{"kind":"settings","settings":{"goals":["nonsense"]}}',
+    '{"kind":"settings","settings":{"gantry":[0,1],"couch":[0]}}',
+    '{"kind":"settings","settings":{"__proto__":{"x":1}}}',
+    '{"kind":"navigate","limits":{"A":"x"}}',
+    '{"kind":"open","source":{"kind":"phantom","name":"disc-2d"},"recover":true}',
+    '{"kind":"job","job":"steer"}',
+]
+
+
+def test_hostile_requests_are_answered_with_what_is_wrong(enter):
+    page = enter()
+    for text in HOSTILE:
+        page.line.send(text)
+        message = page.until("error", timeout=20)["message"]
+        assert 10 < len(message) < 500
+        assert "Traceback" not in message
+
+
+def test_random_changes_of_a_request_raise_nothing_else():
+    from pydantic import ValidationError
+
+    rng = random.Random(5)
+    good = json.dumps({"kind": "settings", "settings": QUICK})
+    for _ in range(300):
+        text = list(good)
+        for _ in range(rng.randint(1, 5)):
+            text[rng.randrange(len(text))] = chr(rng.randint(32, 126))
+        try:
+            REQUESTS.validate_json("".join(text))
+        except ValidationError:
+            continue
+
+
+def test_a_message_of_many_megabytes_ends_the_line_not_the_server(served, enter):
+    page = enter()
+    page.line.send("x" * 3_000_000)
+    with pytest.raises(Exception, match=r"1009|too big|closed"):
+        page.until("never", timeout=20)
+    assert served.get("/api/health").status == 200
+
+
+def test_a_gigabyte_is_refused_before_it_is_sent(served):
+    answer = served.get("/api/workspace/files", method="POST", content_length="1000000000")
+    assert answer.status == 413
+
+
+def test_a_workspace_needs_a_name_that_cannot_be_guessed(served):
+    for name in ("", "1", "../../x", "G" * 24):
+        with served.line(origin=served.url, path=f"/api/workspace/live?session={name}") as line:
+            assert json.loads(line.recv(timeout=20))["kind"] == "refused"
+    assert served.get("/api/workspace/0123456789abcdef/volumes/ct").status == 400
+
+
+# --- work ------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_made_looked_at_saved_and_opened_again(enter, served):
+    page = enter()
+    assert page.open()["state"] == "done"
+    header, data = volume_of(served, page, "ct")
+    hu = np.frombuffer(data, dtype="<i2").reshape(header["shape"])
+    np.testing.assert_array_equal(hu, np.rint(phantom("disc-2d").ct.hu))
+    assert page.job("optimise")["state"] == "done"
+    assert "live" in page.seen
+    assert page.state["goals"][0]["met"]
+    assert page.state["plan"]["spots"] > 0
+    header, data = volume_of(served, page, "dose")
+    dose = header["scale"] * np.frombuffer(data, dtype="<u2")
+    assert dose.max() == pytest.approx(page.state["plan"]["max"], rel=1e-4)
+    for curve in page.state["dvh"]["curves"]:
+        assert curve["points"] == sorted(curve["points"], reverse=True)
+    for job, path in (("save", "mine.npz"), ("report", "mine.html"), ("dicom", "mine-dicom")):
+        assert page.job(job, path=path)["state"] == "done", job
+    assert served.get("/api/workspace/written?path=mine.html").text.startswith("<!DOCTYPE html")
+    assert page.job("other", path="mine.npz")["state"] == "done"
+    assert page.state["comparison"]["passRate"] == 1.0
+
+    again = enter()
+    again.send(kind="open", source={"kind": "file", "path": "mine.npz"})
+    assert again.until("ended")["state"] == "done"
+    assert again.state["settings"] == PlanSettings(**QUICK).model_dump(mode="json")
+    assert again.state["plan"]["max"] == pytest.approx(page.state["plan"]["max"])
+    study = enter()
+    study.send(kind="open", source={"kind": "file", "path": "mine-dicom"})
+    assert study.until("ended")["state"] == "done"
+    assert study.state["case"]["title"] == "Patient"
+
+
+def test_two_pages_of_a_workspace_see_the_same(enter):
+    one = enter()
+    one.open()
+    two = enter(one.name)
+    assert "disc-2d" in json.dumps(two.state["case"])
+    two.send(kind="settings", settings={**QUICK, "fractions": 7})
+    while one.state["settings"]["fractions"] != 7:
+        one.until("state", timeout=20)
+    one.send(kind="job", job="steer")
+    assert two.until("ended")["state"] == "done"
+    assert two.state["beams"][0]["columns"] == one_columns(one)
+
+
+def one_columns(page):
+    page.until("ended")
+    return page.state["beams"][0]["columns"]
+
+
+def test_work_is_cancelled_and_what_was_there_stays(enter):
+    page = enter()
+    page.open(settings={**QUICK, "max_iterations": 5000, "spot_spacing": 4.0, "dose_spacing": 2.5})
+    page.send(kind="job", job="optimise")
+    page.until("job")
+    page.send(kind="job", job="save")
+    assert "going on" in page.until("error", timeout=30)["message"]
+    page.send(kind="cancel")
+    assert page.until("ended", timeout=60)["state"] == "cancelled"
+    assert page.state.get("plan") is None
+    page.send(kind="settings", settings=QUICK)
+    assert page.job("optimise")["state"] == "done"
+
+
+def test_a_killed_process_is_told_of_and_work_goes_on(enter, served):
+    page = enter()
+    page.open()
+    assert page.job("optimise")["state"] == "done"
+    best = page.state["plan"]["max"]
+    for pid in _workers(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+    page.send(kind="settings", settings={**QUICK, "goals": []})
+    time.sleep(1.0)
+    assert page.state["plan"]["max"] == best
+    assert page.job("save", path="after.npz")["state"] == "done"
+    assert page.state["plan"]["max"] == pytest.approx(best)
+    assert served.get("/api/health").status == 200
+
+
+def test_a_process_killed_at_work_says_so(enter):
+    page = enter()
+    page.open(settings={**QUICK, "max_iterations": 5000, "spot_spacing": 3.0, "dose_spacing": 2.0})
+    page.send(kind="job", job="optimise")
+    page.until("job")
+    time.sleep(1.0)
+    for pid in _workers(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+    ended = page.until("ended")
+    assert ended["state"] == "failed"
+    assert "ended unexpectedly" in ended["message"]
+
+
+def test_memory_is_limited(serving, tmp_path, monkeypatch):
+    from dosegrad.web.workspace import processes, sessions
+
+    monkeypatch.setattr(sessions, "memory_for_work", lambda: 700)
+    assert processes.memory_for_work() > 1000
+    with serving(folder=tmp_path) as server:
+        page = Page(server, "ab" * 12)
+        page.open(
+            settings={**QUICK, "spot_spacing": 1.0, "layer_spacing": 1.0, "dose_spacing": 1.0}
+        )
+        ended = page.job("influence")
+        assert ended["state"] == "failed"
+        assert "memory" in ended["message"]
+        page.connection.__exit__(None, None, None)
+
+
+def test_no_more_workspaces_than_can_be_kept(enter, served):
+    pages = [enter() for _ in range(MOST_SESSIONS)]
+    with served.line(origin=served.url, path=f"/api/workspace/live?session={'f' * 24}") as line:
+        assert "already" in json.loads(line.recv(timeout=20))["message"]
+    pages[0].line.close()
+    time.sleep(0.3)
+    enter()
+
+
+def _workers(parent):
+    """Processes of workspaces that this one has started."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            owner = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            is_worker = "workspace.worker" in (place / "cmdline").read_text()
+        except OSError:
+            continue
+        if owner == parent and is_worker:
+            found.append(int(place.name))
+    return found
