@@ -14,7 +14,8 @@ from dosegrad.dose_change.anatomy import medium_today
 from dosegrad.dose_change.change import DoseChange
 from dosegrad.dose_change.responses import Response, Responses, make_responses
 from dosegrad.engines.yoda.engine import Yoda
-from dosegrad.engines.yoda.response import BeamResponse, prepare_response
+from dosegrad.engines.yoda.response import BeamResponse
+from dosegrad.engines.yoda.response_builder import prepare_response
 from dosegrad.errors import BeamError, CapabilityError, PlanError
 from dosegrad.geometry.grid import Grid
 from dosegrad.influence.build import resolve_engine

@@ -10,7 +10,7 @@ conditional distribution: it is turned by :math:`u A_1/A_2`, and has, with a spr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -96,8 +96,17 @@ class Beamlets:
     moments: Array
 
 
-def prepare_spots(beams: Beams, index: int, grid: Grid, scattering: ScatteringModel) -> SpotAxes:
+def prepare_spots(
+    beams: Beams,
+    index: int,
+    grid: Grid,
+    scattering: ScatteringModel,
+    *,
+    adjust: Callable[[PhaseSpace], PhaseSpace] | None = None,
+) -> SpotAxes:
     """Axes and phase space of all spots of one beam at the dose grid.
+
+    ``adjust`` changes the phase spaces that the machine gives.
 
     Raises
     ------
@@ -108,6 +117,8 @@ def prepare_spots(beams: Beams, index: int, grid: Grid, scattering: ScatteringMo
     columns = beams.columns[beams.columns_of(index)]
     levels, quality = np.unique(columns["energy"], return_inverse=True)
     spaces = [phase_space(machine, float(level)) for level in levels]
+    if adjust is not None:
+        spaces = [adjust(space) for space in spaces]
     frame = _frames(beam, columns["x"], columns["y"])
     at_plane = beam.to_patient(np.stack([columns["x"], columns["y"], 0.0 * columns["x"]], axis=1))
     near, far = _touching(grid, at_plane, frame[:, 0])

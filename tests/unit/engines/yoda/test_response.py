@@ -8,12 +8,20 @@ from pytest import approx
 
 from dosegrad import Patient, Plan, load_machine
 from dosegrad.engines import Yoda
-from dosegrad.engines.yoda import _pull_kernels, _pull_reference, _response_kernels, scoring
+from dosegrad.engines.yoda import (
+    _pull_kernels,
+    _pull_reference,
+    _response_kernels,
+    pulled_scoring,
+    scoring,
+)
 from dosegrad.engines.yoda import _response_reference as reference
 from dosegrad.engines.yoda._scoring_arrays import Pencils, Profiles, Voxels
 from dosegrad.engines.yoda._scoring_kernels import add_dose
-from dosegrad.engines.yoda.response import prepare_response, trace_lines
+from dosegrad.engines.yoda.response import trace_lines
+from dosegrad.engines.yoda.response_builder import prepare_response
 from dosegrad.engines.yoda.splitting import split_on_rings
+from dosegrad.engines.yoda.spot_gradient import PARAMETERS, differentiate_spots
 
 MACHINE = load_machine("research-protons", energy_std=0.8, spot_sigma=3.0, divergence=0.2, sad=2e3)
 
@@ -201,10 +209,54 @@ def test_planned_responses_are_those_of_the_dose(prepared):
     assert found == approx(goals @ dose, rel=2e-6)
 
 
+PARAMETER_TOLERANCES = {
+    "x": 0.02, "y": 0.06, "energy": 1e-3, "energy_std": 0.01, "size": 0.01, "angle": 0.02,
+    "patient_x": 0.02, "patient_y": 0.02, "patient_z": 0.03,
+}  # fmt: skip
+
+
+def changed_beams(name, change):
+    """The beams with one parameter of all spots changed; the patient moves against them."""
+    fields = beams()
+    if name in ("x", "y", "energy"):
+        columns = fields.columns.copy()
+        columns[name] += change
+        return replace(fields, columns=columns)
+    if name.startswith("patient_"):
+        shift = np.zeros(3)
+        shift["xyz".index(name[-1])] = change
+        moved = [replace(f, isocentre=tuple(np.asarray(f.isocentre) - shift)) for f in fields]
+        return replace(fields, fields=tuple(moved))
+    beam = {"energy_std": 0.8, "spot_sigma": 3.0, "divergence": 0.2}
+    field = {"energy_std": "energy_std", "size": "spot_sigma", "angle": "divergence"}[name]
+    beam[field] += np.degrees(change) if name == "angle" else change
+    return replace(fields, machine=load_machine("research-protons", sad=2e3, **beam))
+
+
+@pytest.mark.parametrize("name", list(PARAMETERS))
+def test_derivatives_by_spots_against_differences_of_the_engine(name, monkeypatch):
+    for module in (scoring, pulled_scoring):
+        monkeypatch.setattr(module, "FARTHEST", 40.0)
+    body, chosen = medium(), engine(splitting=split_on_rings())
+    weights, goal = np.array([1.0, 0.6]), gradient(body.grid)
+    found = differentiate_spots(chosen, body, beams(), 0, weights, goal, (name,))[name]
+    voxels, step = np.arange(body.grid.n_voxels), PARAMETERS[name]
+    doses = [
+        chosen.forward(body, changed_beams(name, sign * step), weights, voxels)
+        for sign in (1.0, -1.0)
+    ]
+    derivative = goal @ (doses[0] - doses[1]) / (2.0 * step)
+    assert found.sum() == approx(derivative, rel=PARAMETER_TOLERANCES[name])
+
+
 def test_gradient_against_differences_of_the_engine(prepared, monkeypatch):
-    # The engine ends profiles where their dose is negligible, and the gradient does not.
+    # The engine ends profiles where their dose is negligible, and Gaussians at four standard
+    # deviations, which single voxels feel.
     monkeypatch.setattr(scoring, "_NEGLIGIBLE", 0.0)
-    body, chosen, weights, goals, response = prepared
+    for module in (scoring, pulled_scoring):
+        monkeypatch.setattr(module, "FARTHEST", 40.0)
+    body, chosen, weights, goals, _ = prepared
+    response = prepare_response(chosen, body, beams(), 0, weights, goals)
     found = response.by_density(body, np.array([1.0, 0.0]))
     direction = np.random.default_rng(7).uniform(0.5, 1.5, body.density.shape)
     sides = []
