@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from dosegrad.checks.deliveries import DeliveryCheck
     from dosegrad.checks.delivery_watch import DeliveryWatch
+    from dosegrad.checks.photon_deliveries import PhotonDeliveryCheck
     from dosegrad.patient.patient import Patient
     from dosegrad.plan import Plan
 
@@ -30,15 +31,27 @@ _LOOK_EVERY: Final = 0.1
 
 
 def logcheck(
-    plan: Annotated[Path, typer.Argument(help="A DICOM folder with an ion plan, or a saved plan.")],
-    record: Annotated[Path, typer.Argument(help="RT Ion Beams Treatment Record, or a .csv table.")],
+    plan: Annotated[Path, typer.Argument(help="A DICOM folder with a plan, or a saved plan.")],
+    record: Annotated[
+        Path,
+        typer.Argument(
+            help="RT Ion Beams Treatment Record, .csv table of spots, or trajectory log of photons "
+            "(.bin, or a folder of them)."
+        ),
+    ],
     machine: Annotated[
-        str, typer.Option(help="Machine or beam model that turns MU into particles.")
-    ] = "generic-protons",
+        str | None,
+        typer.Option(
+            help="Machine or beam model that turns MU into particles or fluence; by default "
+            "generic-protons, or generic-6mv for photons."
+        ),
+    ] = None,
     patient: Annotated[
         str | None, typer.Option(help="For a saved plan: a .mat file, DICOM folder, or phantom.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Engine that computes both doses.")] = "pencil-beam",
+    engine: Annotated[
+        str | None, typer.Option(help="Engine that computes both doses; else that of the machine.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for a report; it is replaced as a whole.")
     ] = None,
@@ -54,12 +67,18 @@ def logcheck(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Check a delivered fraction: spots, meterset, and the dose as it was given.
+    """Check a delivered fraction: spots or leaves, meterset, and the dose as it was given.
 
     Exit code 0 if all is within tolerance, 3 if not.
     """
+    from dosegrad.io.deliveries import is_photon_delivery
+
+    photons = is_photon_delivery(record)
+    if photons and follow:
+        raise PlanError("trajectory logs are written when a beam has ended; leave out --follow.")
+    chosen = machine or ("generic-6mv" if photons else "generic-protons")
     with working(silent=quiet or as_json) as bars, step(bars, "reading plan and patient"):
-        subject, planned = _plan_and_patient(plan, machine, patient)
+        subject, planned = _plan_and_patient(plan, chosen, patient)
     if not follow:
         found = _check(subject, planned, record, engine, out, name, silent=quiet or as_json)
         if as_json:
@@ -77,21 +96,28 @@ def _check(
     subject: Patient,
     plan: Plan,
     record: Path,
-    engine: str,
+    engine: str | None,
     out: Path | None,
     name: str | None,
     *,
     silent: bool,
-) -> DeliveryCheck:
+) -> DeliveryCheck | PhotonDeliveryCheck:
     """The check of a whole record, with its report if there is a folder for it."""
     from dosegrad.checks.deliveries import check_delivery
-    from dosegrad.io.deliveries import read_delivery
+    from dosegrad.checks.photon_deliveries import check_photon_delivery
+    from dosegrad.io.deliveries import is_photon_delivery, read_delivery, read_photon_delivery
     from dosegrad.report.write import write_report
+
+    found: DeliveryCheck | PhotonDeliveryCheck
 
     with ExitStack() as stack:
         folder = None if out is None else stack.enter_context(output_folder(out))
         bars = stack.enter_context(working(silent=silent))
-        found = check_delivery(subject, plan, read_delivery(record), engine=engine)
+        if is_photon_delivery(record):
+            logs = read_photon_delivery(record)
+            found = check_photon_delivery(subject, plan, logs, engine=engine)
+        else:
+            found = check_delivery(subject, plan, read_delivery(record), engine=engine)
         if folder is not None:
             with step(bars, "writing the report"):
                 write_report(folder, found, name=name)
@@ -108,7 +134,7 @@ def _plan_and_patient(place: Path, machine: str, patient: str | None) -> tuple[P
         study = read_dicom(place, machine=machine)
         if not isinstance(study.plan, Plan) or study.patient is None:
             raise PlanError(
-                f"'{place}' does not hold both a CT and an ion plan; give the folder with both."
+                f"'{place}' does not hold both a CT and a plan; give the folder with both."
             )
         return study.patient, study.plan
     if patient is None:

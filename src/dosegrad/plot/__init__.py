@@ -4,7 +4,7 @@ from dosegrad.plot.angle_worth import angles
 from dosegrad.plot.arc_views import arc
 from dosegrad.plot.biology_maps import biology
 from dosegrad.plot.check_views import compare_dvh, difference_slices, dose_slices
-from dosegrad.plot.delivery import meterset_deviations, spot_deviations
+from dosegrad.plot.delivery import leaf_deviations, meterset_deviations, spot_deviations
 from dosegrad.plot.dvh_curves import dvh
 from dosegrad.plot.gamma_maps import gamma
 from dosegrad.plot.impt import impt_summary
@@ -28,6 +28,7 @@ __all__ = [
     "gamma",
     "impt_summary",
     "ion_comparison",
+    "leaf_deviations",
     "leaf_sequence",
     "machine",
     "meterset_deviations",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from dosegrad.arrays import Array
 from dosegrad.plot.style import LINE_COLOURS, frame, new_figure
 
-__all__ = ["meterset_deviations", "spot_deviations"]
+__all__ = ["leaf_deviations", "meterset_deviations", "spot_deviations"]
 
 #: Beams that get a map of their own.
 _MAPS: Final = 3
@@ -94,6 +95,45 @@ def meterset_deviations(
         right.axvline(sign * percent, color="0.35", linewidth=0.9, linestyle="--")
     right.set_yscale("log")
     frame(right, title="(b) all spots", x="deviation (%)", y="spots", size=8.0, grid=True)
+    return figure
+
+
+def leaf_deviations(
+    deviations: Sequence[Array], labels: Sequence[str], *, largest: float = 2.0
+) -> Figure:
+    """How far leaf tips are from where they should be: a histogram, and each leaf's mean square.
+
+    Parameters
+    ----------
+    deviations
+        Of each beam: delivered minus planned tips (samples, pairs, 2), mm.
+    labels
+        Of the beams.
+    largest
+        Tolerance, mm, to be drawn as a line.
+    """
+    figure = new_figure(10.0, 3.4)
+    left, right = figure.subplots(1, 2, width_ratios=[1.2, 1.0])
+    top = max([largest, *(float(np.abs(d).max(initial=0.0)) for d in deviations)])
+    edges = np.linspace(-1.1 * top, 1.1 * top, 2 * _BINS + 1)
+    for k, (values, label) in enumerate(zip(deviations, labels, strict=True)):
+        colour = LINE_COLOURS[k % len(LINE_COLOURS)]
+        left.hist(values.ravel(), bins=edges, color=colour, histtype="step", label=label)
+        if values.size:
+            spread = np.sqrt((values**2).mean(axis=0))
+            pairs = np.arange(1, len(spread) + 1)
+            right.plot(pairs, spread[:, 0], "-", color=colour, linewidth=1.0)
+            right.plot(pairs, spread[:, 1], "--", color=colour, linewidth=1.0)
+    for sign in (-1.0, 1.0):
+        left.axvline(sign * largest, color="0.35", linewidth=0.9, linestyle="--")
+    left.set_yscale("log")
+    left.legend(fontsize=7.5, frameon=False)
+    frame(left, title="(a) all samples", x="deviation (mm)", y="leaf tips", size=8.0, grid=True)
+    frame(
+        right, title="(b) left bank solid, right dashed", x="leaf pair in the field",
+        y="root mean square (mm)", size=8.0, grid=True,
+    )  # fmt: skip
+    right.set_ylim(bottom=0.0)
     return figure
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from dosegrad.checks.adaptation import Adaptation
 from dosegrad.checks.deliveries import DeliveryCheck
+from dosegrad.checks.photon_deliveries import PhotonDeliveryCheck
 from dosegrad.checks.plan_check import PlanCheck
 from dosegrad.errors import OutputError
 from dosegrad.files import replacing
@@ -16,12 +17,13 @@ from dosegrad.report.check_page import check_content, check_page
 from dosegrad.report.common import as_json
 from dosegrad.report.delivery_page import delivery_content, delivery_page
 from dosegrad.report.page import Page, render
+from dosegrad.report.photon_delivery_page import photon_delivery_content, photon_delivery_page
 from dosegrad.report.plan_page import PlanSummary, plan_content, plan_page
 
 __all__ = ["Reported", "report_content", "report_page", "write_report"]
 
 #: What a report can be about.
-Reported: TypeAlias = PlanSummary | PlanCheck | Adaptation | DeliveryCheck
+Reported: TypeAlias = PlanSummary | PlanCheck | Adaptation | DeliveryCheck | PhotonDeliveryCheck
 
 
 def report_page(subject: Reported, *, name: str | None = None) -> Page:
@@ -35,6 +37,8 @@ def report_page(subject: Reported, *, name: str | None = None) -> Page:
             return adapt_page(subject, name)
         case DeliveryCheck():
             return delivery_page(subject, name)
+        case PhotonDeliveryCheck():
+            return photon_delivery_page(subject, name)
 
 
 def report_content(subject: Reported, *, name: str | None = None) -> dict[str, Any]:
@@ -48,6 +52,8 @@ def report_content(subject: Reported, *, name: str | None = None) -> dict[str, A
             content = adapt_content(subject, name)
         case DeliveryCheck():
             content = delivery_content(subject, name)
+        case PhotonDeliveryCheck():
+            content = photon_delivery_content(subject, name)
     made: dict[str, Any] = as_json(content)
     return made
 
@@ -65,8 +71,9 @@ def write_report(
         A folder, which then holds ``report.html`` and ``report.json``, or the ``.html`` file.
     subject
         What :func:`~dosegrad.checks.plan_check.check_plan`,
-        :func:`~dosegrad.checks.adaptation.adapt` or
-        :func:`~dosegrad.checks.deliveries.check_delivery` found, or a
+        :func:`~dosegrad.checks.adaptation.adapt`,
+        :func:`~dosegrad.checks.deliveries.check_delivery` or
+        :func:`~dosegrad.checks.photon_deliveries.check_photon_delivery` found, or a
         :class:`~dosegrad.report.plan_page.PlanSummary`.
     name
         What to call the patient, where that is wanted.
