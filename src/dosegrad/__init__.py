@@ -40,6 +40,7 @@ _PLACES: Final[dict[str, str]] = {
     "optimise_angles": "dosegrad.optimisation.beam_angles",
     "optimise_apertures": "dosegrad.optimisation.apertures",
     "optimise_arc": "dosegrad.optimisation.arcs",
+    "optimise_lexicographic": "dosegrad.optimisation.lexicographic",
     "optimise_spots": "dosegrad.optimisation.spot_positions",
     "pareto_front": "dosegrad.optimisation.pareto",
     "phantom": "dosegrad.patient.phantoms",
@@ -79,8 +80,9 @@ if TYPE_CHECKING:
     from dosegrad.machine.particle import ParticleMachine
     from dosegrad.machine.photon import PhotonMachine
     from dosegrad.optimisation.apertures import optimise_apertures
-    from dosegrad.optimisation.beam_angles import optimise_angles
     from dosegrad.optimisation.arcs import optimise_arc
+    from dosegrad.optimisation.beam_angles import optimise_angles
+    from dosegrad.optimisation.lexicographic import optimise_lexicographic
     from dosegrad.optimisation.optimise import optimise
     from dosegrad.optimisation.pareto import pareto_front
     from dosegrad.optimisation.sequencing.sequence import sequence
@@ -125,6 +127,7 @@ __all__ = [  # noqa: RUF022 - sorted as people look names up
     "optimise_angles",
     "optimise_apertures",
     "optimise_arc",
+    "optimise_lexicographic",
     "optimise_spots",
     "pareto_front",
     "phantom",

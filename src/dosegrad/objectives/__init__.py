@@ -1,5 +1,6 @@
 """Differentiable planning objectives."""
 
+from dosegrad.objectives import limits
 from dosegrad.objectives.complication import LogisticNTCP, LymanNTCP
 from dosegrad.objectives.dose_volume_penalty import MaxDVH, MinDVH
 from dosegrad.objectives.equivalent_uniform_dose import EUD
@@ -41,5 +42,6 @@ __all__ = [
     "UpperMeanTail",
     "VoxelLimit",
     "from_record",
+    "limits",
     "to_record",
 ]

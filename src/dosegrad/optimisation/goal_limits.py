@@ -17,7 +17,7 @@ from dosegrad.errors import PlanError
 from dosegrad.evaluation.clinical_goals import Goal
 from dosegrad.influence.matrix import Influence
 
-__all__ = ["GoalLimit", "goal_limits"]
+__all__ = ["GoalLimit", "goal_limits", "whole_rows"]
 
 #: Share of a structure's voxels that need a row.
 _COVERED: Final = 0.99
@@ -63,18 +63,29 @@ def goal_limits(influence: Influence, goals: Iterable[str | Goal]) -> tuple[Goal
     return tuple(_limit(influence, g if isinstance(g, Goal) else Goal.parse(g)) for g in goals)
 
 
-def _limit(influence: Influence, goal: Goal) -> GoalLimit:
-    structure = influence.patient.structure(goal.structure)
-    inside = structure.mask(influence.grid).ravel()
+def whole_rows(influence: Influence, name: str) -> IntArray:
+    """Rows (n,) of the influence in a whole structure.
+
+    Raises
+    ------
+    PlanError
+        If not all its voxels have a row.
+    """
+    inside = influence.patient.structure(name).mask(influence.grid).ravel()
     rows = np.flatnonzero(inside[influence.voxels])
     if rows.size < _COVERED * np.count_nonzero(inside) or not rows.size:
         raise PlanError(
-            f"goal '{goal}' cannot be kept: the influence matrix has rows for {rows.size} of the "
-            f"{np.count_nonzero(inside)} voxels of {goal.structure!r}. Compute it with voxels that "
-            "hold the structure."
+            f"no limit on {name!r} can be kept: the influence matrix has rows for {rows.size} of "
+            f"its {np.count_nonzero(inside)} voxels. Compute it with voxels that hold the "
+            "structure."
         )
+    return rows
+
+
+def _limit(influence: Influence, goal: Goal) -> GoalLimit:
+    rows = whole_rows(influence, goal.structure)
     at_least = ">" in goal.comparator
-    hottest, dose = _part(goal, rows.size, structure.volume_cc)
+    hottest, dose = _part(goal, rows.size, influence.patient.structure(goal.structure).volume_cc)
     volume = 1.0 - hottest if at_least and not _is_mean(goal) else hottest
     volume = min(max(volume, 1.0 / rows.size), 1.0)
     return GoalLimit(goal, rows, volume, dose, at_least)

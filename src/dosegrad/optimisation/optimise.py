@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, is_dataclass
 from functools import partial
-from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dosegrad._version import __version__
-from dosegrad.arrays import Array, BoolArray
-from dosegrad.errors import CapabilityError, PlanError, SettingsError, unknown_name
+from dosegrad.arrays import Array
+from dosegrad.errors import CapabilityError, PlanError
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import in_kernel_types, multiply
 from dosegrad.influence.sources import QuantitySource
 from dosegrad.objectives.protocols import ColumnWish
 from dosegrad.objectives.smoothness import SpotSmoothness
-from dosegrad.optimisation.problem import DoseProblem, PlanProblem, Term, typical_steps
+from dosegrad.optimisation.course import Course
+from dosegrad.optimisation.hard_limits import ConstrainedCourse, Constraints, place_limits
+from dosegrad.optimisation.problem import PlanProblem, Term
 from dosegrad.optimisation.quantities import doses_in_scenarios, in_dose, plan_quantities, remark_on
 from dosegrad.optimisation.robust import Robust
 from dosegrad.optimisation.robust_course import RobustCourse
@@ -29,6 +30,7 @@ from dosegrad.optimisation.single_field import (
     FieldCourse,
     resolve_mode,
 )
+from dosegrad.optimisation.solvers.names import resolve_solver
 from dosegrad.optimisation.solvers.protocols import Solution, Solver
 from dosegrad.optimisation.wishes import Wishes, make_terms, prescribing
 from dosegrad.plan import Plan
@@ -36,14 +38,6 @@ from dosegrad.progress import report
 
 __all__ = ["optimise"]
 
-#: Name -> "module:class" of its settings.
-_SOLVERS: Final = {"l-bfgs-b": "dosegrad.optimisation.solvers.lbfgsb:LBFGSB"}
-
-#: Iterations after which voxels that are left out are looked at: once early, then every so often.
-_FIRST_LOOK: Final = 25
-_LOOK_EVERY: Final = 100
-#: Voxels are left out if the others have less than this share of the matrix values.
-_WORTH_LEAVING: Final = 0.8
 #: Below this share of the prescription, voxels count less in objectives of LET.
 _FAINT: Final = 0.005
 #: The first weights give the prescribed dose to this share of it, after so many steps at most.
@@ -63,6 +57,7 @@ def optimise(
     stop_below: float | None = None,
     smoothness: SpotSmoothness | None = None,
     penalties: Sequence[ColumnWish] = (),
+    constraints: Constraints | None = None,
     robust: RobustChoice = None,
     mode: str | SFUD = "together",
 ) -> Plan:
@@ -96,6 +91,11 @@ def optimise(
         A wish that neighbouring spots have similar weights.
     penalties
         Further wishes about the weights, such as ``SpotSparsity`` and ``LayerSparsity``.
+    constraints
+        What the plan has to keep, on whole structures: ``{"Cord": [limits.MaxDose(45.0)]}`` of
+        :mod:`dosegrad.objectives.limits`, a sequence of such ``.on("Cord")``, or sentences such as
+        ``"PTV: D95% >= 57 Gy"``, which enter as limits on mean tails. The message of the plan says
+        whether they are kept, its ``provenance["constraints"]`` by how much each is.
     robust
         How objectives see the scenarios of the influence: ``"expected"``, ``"minimax"``,
         ``"objective-wise"``, ``"voxel-wise"``, ``"cvar"``, or settings of these; or a mapping of
@@ -120,7 +120,7 @@ def optimise(
     """
     _check_fractions(fractions)
     fields = resolve_mode(mode)
-    chosen = _resolve_solver(solver, max_iterations, tolerance)
+    chosen = resolve_solver(solver, max_iterations, tolerance)
     asked = (*penalties, *((smoothness,) if smoothness is not None else ()))
     on_weights = tuple(wish.between(influence.beams) for wish in asked)
     _check_matrix(influence)
@@ -133,8 +133,11 @@ def optimise(
         terms = in_dose(influence, terms)
     problem = PlanProblem(matrix, terms, on_weights, _source(influence, terms, int(fractions)))
     start = _start(influence, problem, initial)
-    course: _Course | RobustCourse | FieldCourse
-    if fields is not None:
+    course: Course | RobustCourse | FieldCourse | ConstrainedCourse
+    if constraints is not None:
+        _check_constrained(problem, is_robust, fields)
+        course = ConstrainedCourse(problem, place_limits(influence, constraints), chosen)
+    elif fields is not None:
         options: dict[str, Any] = {
             "stop_below": stop_below,
             "smoothness": smoothness,
@@ -149,7 +152,7 @@ def optimise(
             *(influence, problem, ways, chosen, stop_below), warms_up=initial is None
         )
     else:
-        course = _Course(problem, chosen, stop_below)
+        course = Course(problem, chosen, stop_below)
     solution = course.run(start)
     value = course.value(solution.variables)
     report("optimisation", 1.0, f"objective {value:.5g}")
@@ -166,6 +169,7 @@ def optimise(
         provenance={
             **_provenance(influence, problem, ways, chosen, solution),
             **({} if fields is None else {"mode": repr(fields)}),
+            **_kept(course, solution.variables),
         },
         scenario_doses=doses_in_scenarios(influence, solution.variables) if is_robust else (),
         quantities=more,
@@ -182,90 +186,21 @@ def _source(influence: Influence, terms: Sequence[Term], fractions: int) -> Quan
     return QuantitySource(influence, names, fractions, softening)
 
 
-@dataclass(slots=True, eq=False)
-class _Course:
-    """One optimisation: rounds of a solver, each on the voxels that have an effect."""
-
-    problem: PlanProblem
-    solver: Solver
-    stop_below: float | None
-    history: list[float] = field(default_factory=list)
-    n_evaluations: int = 0
-    reached: bool = False
-    followed: BoolArray = field(default_factory=lambda: np.empty(0, dtype=bool))
-    function: DoseProblem = field(init=False)
-
-    def run(self, start: Array) -> Solution:
-        """The solution after as many rounds as it takes to follow all voxels that matter."""
-        weights, n_left = start, self.solver.max_iterations
-        self.followed = np.zeros(self.problem.n_values, dtype=bool)
-        while True:
-            # a voxel above its limit is worth following, so that every further round has more
-            dose = self.problem.dose(weights)
-            self.followed = self.followed | self.problem.worth_following(dose)
-            self.function = self.problem.following(self.followed)
-            solution = self._round(weights, n_left)
-            self.n_evaluations += solution.n_evaluations
-            n_left -= solution.n_iterations
-            weights = solution.variables
-            if self.reached or n_left < 1:
-                words = self._reached() if self.reached else self._out_of_iterations()
-                return replace(solution, message=words, n_evaluations=self.n_evaluations)
-            if not self.problem.overlooked(self.followed, self.problem.dose(weights)):
-                return replace(solution, n_evaluations=self.n_evaluations)
-
-    def value(self, weights: Array) -> float:
-        """Objective of ``weights`` (n_columns,) on all voxels."""
-        return float(sum(self.problem.values(self.problem.dose(weights), weights)))
-
-    def _reached(self) -> str:
-        return f"stopped: the objective is below {self.stop_below:g}, as asked for"
-
-    def _out_of_iterations(self) -> str:
-        return (
-            f"not converged: stopped after {self.solver.max_iterations} iterations, as many as "
-            "allowed; raise max_iterations to go on"
+def _check_constrained(problem: PlanProblem, is_robust: bool, fields: SFUD | None) -> None:
+    quantities = {term.quantity for term in problem.terms}
+    if is_robust or fields is not None or len(quantities) > 1:
+        what = "robust plans" if is_robust else "single fields" if fields else "several quantities"
+        raise CapabilityError(
+            f"constraints are kept in nominal plans of one quantity, not with {what}. Leave out "
+            "constraints=, and ask for the same by objectives of high weight."
         )
 
-    def _round(self, weights: Array, n_left: int) -> Solution:
-        if not self.history:
-            self.history.append(self.function.value_and_gradient(weights)[0])
-        return self.solver.minimise(
-            self._evaluate,
-            weights,
-            scale=typical_steps(self.function, weights),
-            max_iterations=n_left,
-            watch=self._watch,
-        )
 
-    def _evaluate(self, weights: Array) -> tuple[float, Array]:
-        """Objective and derivative on the voxels followed now."""
-        return self.function.value_and_gradient(weights)
-
-    def _watch(self, number: int, weights: Array, value: float) -> bool:
-        """Keep the history, tell progress, look after voxels left out; whether to stop."""
-        self.history.append(value)
-        done = len(self.history) - 1
-        part = done / self.solver.max_iterations
-        report("optimisation", part, f"iteration {done}, objective {value:.5g}")
-        self.reached = self.stop_below is not None and value <= self.stop_below
-        if not self.reached and number != _FIRST_LOOK and number % _LOOK_EVERY != 0:
-            return False
-        dose = self.problem.dose(weights)
-        if self.problem.overlooked(self.followed, dose):
-            self.reached = False
-            return True
-        if not self.reached:
-            self._leave_out(dose)
-        return self.reached
-
-    def _leave_out(self, dose: Array) -> None:
-        """Follow fewer voxels if that saves much; the value stays as it is, since none counts."""
-        fewer = self.problem.worth_following(dose, settled=True) & self.followed
-        sizes, kept = self.function.sizes(), fewer[self.followed]
-        if sizes[kept].sum() < _WORTH_LEAVING * sizes.sum():
-            self.followed = fewer
-            self.function = self.function.keeping(kept)
+def _kept(course: object, weights: Array) -> dict[str, object]:
+    """How limits are kept, for the provenance of a plan that has some."""
+    if not isinstance(course, ConstrainedCourse):
+        return {}
+    return {"constraints": course.report(weights)}
 
 
 def _check_fractions(fractions: int) -> None:
@@ -282,32 +217,6 @@ def _check_matrix(influence: Influence) -> None:
             "the influence matrix holds values that are not finite; check the machine's data and "
             "compute it again."
         )
-
-
-def _resolve_solver(
-    solver: str | Solver, max_iterations: int | None, tolerance: float | None
-) -> Solver:
-    """Settings of the solver named, or the settings given, with what is asked for replaced."""
-    changes = {"max_iterations": max_iterations, "tolerance": tolerance}
-    given: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
-    if isinstance(solver, str):
-        if solver not in _SOLVERS:
-            raise unknown_name("solver", solver, _SOLVERS)
-        module, _, name = _SOLVERS[solver].partition(":")
-        made: Solver = getattr(import_module(module), name)(**given)
-        return made
-    if isinstance(solver, type) or not isinstance(solver, Solver):
-        raise SettingsError(
-            f"{solver!r} is no solver; give one of the names {', '.join(_SOLVERS)}, or settings "
-            "such as LBFGSB(memory=30)."
-        )
-    try:
-        return replace(solver, **given) if given else solver  # type: ignore[type-var]
-    except TypeError as error:
-        raise CapabilityError(
-            f"solver {type(solver).__name__} does not take {' and '.join(given)}; set it up "
-            "before you hand it over."
-        ) from error
 
 
 def _start(influence: Influence, problem: PlanProblem, initial: ArrayLike | None) -> Array:
