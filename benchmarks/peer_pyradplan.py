@@ -1,7 +1,8 @@
-"""The peer's side of a benchmark: pyRadPlan plans TG-119 with two proton fields.
+"""The peer's side of a benchmark: pyRadPlan plans TG-119 with two fields of protons or carbon.
 
-Run by ``tg119_protons.py`` in a process of its own; prints one line of JSON and leaves its
-influence matrix, masks, weights and dose in the folder given.
+Run by ``tg119_protons.py`` and ``tg119_carbon.py`` in a process of its own; prints one line of
+JSON and leaves its influence matrix, masks, weights and dose in the folder given. For carbon the
+influence holds alpha and beta too, and the plan is one of RBE-weighted dose, as the peer does.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ from pyRadPlan import (
 )
 
 
-def main(patient_file: str, folder: str) -> None:
+def main(patient_file: str, folder: str, modality: str = "protons") -> None:
     """Plan, time each stage, save what the other side is compared with."""
     ct, cst = load_patient(patient_file)
-    plan = IonPlan(radiation_mode="protons", machine="Generic")
+    plan = IonPlan(radiation_mode=modality, machine="Generic")
     plan.prop_stf = {
         "gantry_angles": [90.0, 270.0],
         "couch_angles": [0.0, 0.0],
         "bixel_width": 5.0,
     }
-    plan.prop_dose_calc = {"dose_grid": {"resolution": {"x": 5.0, "y": 5.0, "z": 5.0}}}
+    settings = {"dose_grid": {"resolution": {"x": 5.0, "y": 5.0, "z": 5.0}}}
+    if modality == "carbon":
+        settings |= {"calc_bio_dose": True}
+    plan.prop_dose_calc = settings
     costs = {}
     stf, costs["steering"] = measure(lambda: generate_stf(ct, cst, plan))
     dij, costs["influence"] = measure(lambda: calc_dose_influence(ct, cst, stf, plan))
@@ -47,6 +51,9 @@ def main(patient_file: str, folder: str) -> None:
         indptr=matrix.indptr,
         shape=matrix.shape,
     )
+    if modality == "carbon":
+        effect = dij.alpha_dose.flat[0] @ weights + (dij.sqrt_beta_dose.flat[0] @ weights) ** 2
+        np.savez(out / "peer_effect.npz", effect=effect, alpha_x=dij.alphax, beta_x=dij.betax)
     grid = dij.dose_grid
     steps = [grid.resolution[axis] for axis in "zyx"]
     np.savez(
@@ -66,6 +73,7 @@ def main(patient_file: str, folder: str) -> None:
             {
                 "columns": int(matrix.shape[1]),
                 "nnz": int(matrix.nnz),
+                "quantities": list(dij.quantities),
                 "costs": {name: asdict(cost) for name, cost in costs.items()},
             }
         )

@@ -28,10 +28,10 @@ from dosegrad.influence.matrix import Influence
 HERE = Path(__file__).parent
 
 
-def run_peer(patient_file: Path, folder: Path) -> dict:
+def run_peer(patient_file: Path, folder: Path, modality: str = "protons") -> dict:
     """Figures of the peer, run in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "peer_pyradplan.py", str(patient_file), str(folder)],
+        [sys.executable, "peer_pyradplan.py", str(patient_file), str(folder), modality],
         cwd=HERE,
         capture_output=True,
         text=True,
