@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from dosegrad.arrays import Array, Weights
 from dosegrad.beams.beam import Beams
+from dosegrad.dose import Dose
 from dosegrad.dose_change.anatomy import medium_today
 from dosegrad.dose_change.change import DoseChange
+from dosegrad.dose_change.derivatives import by_hounsfield_units, by_spots
 from dosegrad.dose_change.responses import Response, Responses, make_responses
 from dosegrad.engines.yoda.engine import Yoda
 from dosegrad.engines.yoda.response import BeamResponse
@@ -28,9 +30,9 @@ from dosegrad.progress import report
 __all__ = ["PreparedDoseChange", "prepare_dose_change"]
 
 #: Share of every spot's change that outlines, partial volumes and splitting leave unknown.
-_UNKNOWN: Final = 0.05
+_UNKNOWN: Final = 0.03
 #: Share of all that is not linear in density that stays unknown.
-_SECOND_ORDER: Final = 0.1
+_SECOND_ORDER: Final = 0.05
 _METHOD: Final = "planned solves at today's water-equivalent depths, pulled-back scoring"
 _BY_GRADIENT: Final = "the objective by its gradient at the planned dose"
 
@@ -135,6 +137,45 @@ class PreparedDoseChange:
             linear=float(linear[0]),
             method=_METHOD if self.responses.is_linear else f"{_METHOD}; {_BY_GRADIENT}",
         )
+
+    def spot_derivatives(
+        self, parameters: Sequence[str] = ("x", "y", "energy")
+    ) -> Mapping[str, Array]:
+        """Derivatives (n_columns,) of the response by the weight of every spot and ``parameters``.
+
+        Parameters
+        ----------
+        parameters
+            Of ``"x"``, ``"y"`` (mm in the isocentre plane), ``"energy"``, ``"energy_std"`` (MeV),
+            ``"size"`` (standard deviation where the spot leaves the machine, mm), ``"angle"``
+            (that of the projected angle there, rad), and ``"patient_x"``, ``"patient_y"``,
+            ``"patient_z"`` (the patient shifted by mm).
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such parameter.
+        """
+        found = dict(self._by_spots(parameters))
+        parts = np.concatenate([part[:, 0] for part in self.planned])
+        given = self.weights > 0
+        by_weight = np.where(given, parts / np.where(given, self.weights, 1.0), 0.0)
+        return {"weight": by_weight, **found}
+
+    def set_up_derivatives(self) -> Array:
+        """Change of the response per mm that the patient is shifted, (beams, 3), x, y, z."""
+        names = ("patient_x", "patient_y", "patient_z")
+        found = self._by_spots(names)
+        parts = [self.beams.columns_of(index) for index in range(len(self.beams))]
+        return np.array([[found[name][part].sum() for name in names] for part in parts])
+
+    def sensitivity(self) -> Dose:
+        """Change of the response per HU of each voxel of the CT, materials kept."""
+        return by_hounsfield_units(self.patient, self.grid, self.by_density[0])
+
+    def _by_spots(self, parameters: Sequence[str]) -> Mapping[str, Array]:
+        gradient = self.responses.gradients[0]
+        return by_spots(*(self.engine, self.medium, self.beams, self.weights, gradient, parameters))
 
     def _recomputed(self, medium: Medium) -> float:
         """The change of the response with the fast mode's doses."""

@@ -1,0 +1,77 @@
+"""Derivatives of a response by spots, by set-up, and by the Hounsfield units of every voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from dosegrad.arrays import Array
+from dosegrad.beams.beam import Beams
+from dosegrad.dose import Dose
+from dosegrad.engines.yoda.engine import Yoda
+from dosegrad.engines.yoda.spot_gradient import PARAMETERS, Parameter, differentiate_spots
+from dosegrad.errors import unknown_name
+from dosegrad.geometry.grid import Grid
+from dosegrad.geometry.resample import resample
+from dosegrad.patient.medium import Medium
+from dosegrad.patient.patient import Patient
+
+__all__ = ["by_hounsfield_units", "by_spots"]
+
+#: Difference of HU over which the slope of the calibration is taken, across its small jumps.
+_STEP_HU: Final = 20.0
+
+
+def by_spots(
+    engine: Yoda,
+    medium: Medium,
+    beams: Beams,
+    weights: Array,
+    gradient: Array,
+    parameters: Sequence[str],
+) -> Mapping[str, Array]:
+    """Derivatives (n_columns,) of the response with ``gradient`` (n_voxels,) by each parameter.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such parameter.
+    """
+    names: list[Parameter] = []
+    for name in parameters:
+        if name not in PARAMETERS:
+            raise unknown_name("parameter of spots", name, PARAMETERS)
+        names.append(name)
+    found: dict[str, Array] = {name: np.zeros(beams.n_columns) for name in names}
+    for index in range(len(beams)):
+        part = beams.columns_of(index)
+        given = np.asarray(weights[part])
+        rows = differentiate_spots(engine, medium, beams, index, given, gradient, tuple(names))
+        for name, values in rows.items():
+            found[name][part] = values
+    return found
+
+
+def by_hounsfield_units(patient: Patient, grid: Grid, by_density: Array) -> Dose:
+    """Gradient per HU of each voxel of the CT, from that by density on the dose grid.
+
+    ``by_density`` (n_voxels,), per g/cm3. Materials stay what they are; 0 outside the body.
+    """
+    hu = patient.ct.hu.astype(np.float64)
+    low, high = hu - 0.5 * _STEP_HU, hu + 0.5 * _STEP_HU
+    slope = (_density(patient, high) - _density(patient, low)) / _STEP_HU
+    per_volume = resample(by_density.reshape(grid.shape), grid, patient.ct.grid, outside=0.0)
+    # A voxel of the CT makes up its share of the volume of those of the dose grid.
+    per_volume *= patient.ct.grid.voxel_volume_cc / grid.voxel_volume_cc
+    values = per_volume * slope
+    if patient.external is not None:
+        values = values * patient.body_mask()
+    return Dose(patient.ct.grid, values, quantity="sensitivity")
+
+
+def _density(patient: Patient, hu: Array) -> Array:
+    """Density within the calibration, g/cm3."""
+    edges = patient.calibration.edges
+    return patient.calibration.density(np.clip(hu, float(edges[0]), float(edges[-1])))

@@ -1,0 +1,204 @@
+"""Preparing dose changes: responses, parts, bad input."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pytest import approx
+
+from dosegrad import CT, Patient, Plan, compute_dose, load_machine, prepare_dose_change
+from dosegrad import objectives as obj
+from dosegrad.engines import PencilBeam, Yoda
+from dosegrad.engines.yoda.splitting import split_on_rings
+from dosegrad.errors import (
+    BeamError,
+    CapabilityError,
+    EnergyError,
+    GeometryError,
+    PatientError,
+    PlanError,
+    SettingsError,
+    UnknownNameError,
+)
+
+MACHINE = load_machine("research-protons", energy_std=0.8, spot_sigma=3.0)
+ENGINE = Yoda(mode="wet", splitting=split_on_rings((1, 6)))
+
+
+def patient(hu=20.0):
+    values = np.full((18, 22, 20), hu)
+    near, far = np.zeros(values.shape, bool), np.zeros(values.shape, bool)
+    near[6:12, 6:12, 6:14], far[6:12, 13:17, 6:14] = True, True
+    return Patient.from_arrays(
+        values, spacing=(3.0, 2.5, 2.8), origin=(-26.6, -26.25, -25.5),
+        structures={"Near": near, "Far": far}, roles={"Near": "target"},
+    )  # fmt: skip
+
+
+def plan(gantry=(0.0, 90.0), energy=60.0, x=0.0, **options):
+    return Plan.from_spots(
+        MACHINE, gantry=list(gantry), isocentre=(0.0, 0.0, 0.0), x=x, y=1.0, energy=energy,
+        weight=50.0, **options,
+    )  # fmt: skip
+
+
+def prepare(response=None, **options):
+    response = obj.MeanDose().on("Far") if response is None else response
+    arguments = {"engine": ENGINE, **options}
+    return prepare_dose_change(patient(), plan(), response=response, **arguments)
+
+
+@pytest.fixture(scope="module")
+def predict():
+    return prepare(structures=["Near", "Far"])
+
+
+def test_planned_response_is_the_mean_dose(predict):
+    dose = compute_dose(patient(), plan(), engine=ENGINE)
+    assert predict.planned_value == approx(dose.mean(patient().structure("Far")), rel=2e-3)
+    assert "PreparedDoseChange(2 beams" in repr(predict)
+    assert predict.n_bytes > 0
+
+
+def test_parts_add_up(predict):
+    found = predict(patient(60.0).ct)
+    assert len(found.by_beam) == 2
+    assert sum(found.by_beam) == approx(found.value)
+    assert found.by_structure["Far"] == approx(found.value)
+    assert set(found.by_structure) == {"Near", "Far"}
+    assert found.uncertainty > 0
+    assert "depths" in found.method
+    assert repr(found).startswith("DoseChange(")
+
+
+def test_a_patient_may_be_given(predict):
+    assert predict(patient(60.0)).value == approx(predict(patient(60.0).ct).value)
+
+
+def test_cross_check_recomputes(predict):
+    found = predict(patient(60.0).ct, cross_check=True)
+    assert found.cross_check == approx(found.value, rel=0.02)
+    assert predict(patient(60.0).ct).cross_check is None
+
+
+def test_weighted_sums_and_mappings_of_objectives():
+    one, other = (prepare(obj.MeanDose().on(name)) for name in ("Near", "Far"))
+    wishes = [obj.MeanDose(weight=2.0).on("Near"), obj.MeanDose(weight=0.5).on("Far")]
+    today = patient(60.0).ct
+    expected = 2.0 * one(today).value + 0.5 * other(today).value
+    assert prepare(wishes)(today).value == approx(expected, rel=1e-5)
+    mapping = {"Near": [obj.MeanDose(weight=2.0)], "Far": obj.MeanDose(weight=0.5)}
+    assert prepare(mapping)(today).value == approx(expected, rel=1e-5)
+
+
+def test_doses_of_voxels_respond():
+    weights = np.zeros(patient().ct.grid.shape)
+    weights[9, 10, 10] = 1.0
+    predict = prepare(weights)
+    doses = [compute_dose(patient(hu), plan(), engine=ENGINE).array[9, 10, 10] for hu in (20, 30)]
+    assert predict.planned_value == approx(doses[0], rel=5e-3)
+    assert predict(patient(30.0).ct).value == approx(doses[1] - doses[0], rel=0.1)
+
+
+def test_any_objective_responds_by_its_gradient():
+    wish = obj.SquaredDeviation(4.0, weight=3.0).on("Near")
+    predict = prepare(wish)
+    values = []
+    for hu in (20.0, 25.0):
+        dose = compute_dose(patient(hu), plan(), engine=ENGINE)
+        inside = dose.array[patient().mask("Near")]
+        values.append(3.0 * np.mean((inside - 4.0) ** 2))
+    assert predict.planned_value == approx(values[0], rel=5e-3)
+    found = predict(patient(25.0).ct)
+    assert found.value == approx(values[1] - values[0], rel=0.1)
+    assert "gradient" in found.method
+
+
+def test_modes_agree():
+    today = patient(80.0).ct
+    found = [
+        prepare(engine=replace(ENGINE, mode=mode))(today).value
+        for mode in ("wet", "range-frame", "energy-grid")
+    ]
+    assert found == approx([found[0]] * 3, rel=0.02)
+
+
+def test_derivatives_by_spots(predict):
+    found = predict.spot_derivatives(["x", "energy"])
+    assert set(found) == {"weight", "x", "energy"}
+    assert found["weight"] @ plan().weights == approx(predict.planned_value, rel=1e-6)
+    assert all(values.shape == (2,) for values in found.values())
+    with pytest.raises(UnknownNameError, match="energi"):
+        predict.spot_derivatives(["energi"])
+
+
+def test_set_up_errors_are_sums_over_spots(predict):
+    by_beam = predict.set_up_derivatives()
+    assert by_beam.shape == (2, 3)
+    # The first beam runs along +y, along which a parallel beam does not feel the patient move
+    # but for the air that it crosses.
+    assert abs(by_beam[0, 1]) < 0.05 * np.abs(by_beam).max()
+
+
+def test_sensitivity_is_the_gradient_by_hounsfield_units():
+    body = patient(50.0)
+    predict = prepare_dose_change(body, plan(), response=obj.MeanDose().on("Far"), engine=ENGINE)
+    sensitivity = predict.sensitivity()
+    assert sensitivity.grid == body.ct.grid
+    assert sensitivity.quantity == "sensitivity"
+    hu = body.ct.hu.astype(float)
+    sides = [predict(CT(body.ct.grid, hu + s)).value for s in (0.5, -0.5)]
+    assert sensitivity.array.sum() == approx(sides[0] - sides[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("today", "error", "words"),
+    [
+        (lambda: patient().ct.hu, PatientError, "not for ndarray"),
+        (lambda: CT(patient().ct.grid.with_spacing((3.0, 2.5, 5.6)), np.zeros((18, 22, 10))),
+         GeometryError, "voxels of the planning CT"),
+        (lambda: CT(patient().ct.grid, patient().ct.hu, "FFS"), PatientError, "position FFS"),
+        (lambda: CT(patient().ct.grid, np.full(patient().ct.grid.shape, np.nan)),
+         PatientError, "NaN"),
+    ],
+)  # fmt: skip
+def test_bad_days(predict, today, error, words):
+    with pytest.raises(error, match=words):
+        predict(today())
+
+
+def test_bad_plans_and_responses():
+    with pytest.raises(CapabilityError, match="no adjoint"):
+        prepare(engine=PencilBeam())
+    with pytest.raises(SettingsError, match="no response"):
+        prepare("Far")
+    with pytest.raises(UnknownNameError, match="Fra"):
+        prepare(obj.MeanDose().on("Fra"))
+    with pytest.raises(PlanError, match="does not depend"):
+        prepare(obj.SquaredOverdose(1000.0).on("Far"))
+    with pytest.raises(PlanError, match="no spot"):
+        prepare_dose_change(
+            patient(), plan(gantry=(0.0,), energy=20.0), response=obj.MeanDose().on("Far"),
+            engine=ENGINE,
+        )  # fmt: skip
+    with pytest.raises(BeamError, match="misses the patient"):
+        prepare_dose_change(
+            patient(), plan(gantry=(0.0,), x=200.0), response=obj.MeanDose().on("Far"),
+            engine=ENGINE,
+        )  # fmt: skip
+    with pytest.raises(BeamError, match="position FFS"):
+        prepare_dose_change(
+            patient(), plan(position="FFS"), response=obj.MeanDose().on("Far"), engine=ENGINE
+        )
+    with pytest.raises(EnergyError, match="MeV"):
+        plan(energy=300.0)
+    with pytest.raises(PlanError, match="not negative"):
+        replace(plan(), weights=np.array([1.0, -1.0]))
+
+
+def test_metal_beyond_any_metal_is_refused(predict):
+    hu = patient().ct.hu.copy()
+    hu[9, 8, 10] = 60_000.0
+    with pytest.warns(UserWarning, match="HU"):
+        found = predict(CT(patient().ct.grid, hu))
+    assert np.isfinite(found.value)
