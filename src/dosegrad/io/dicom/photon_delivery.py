@@ -55,8 +55,9 @@ def deliver_photons(
     """The plan as segments for the whole course, and what had to be guessed.
 
     What is delivered between two control points becomes one segment, with leaves, jaws and gantry
-    in the middle between both; so an arc is a row of static beams, one for each interval. Columns
-    are bixels of 5 mm whose weights are the fluence that the segments open.
+    in the middle between both; so an arc is a row of static beams, one for each interval. Arcs that
+    this program wrote say where their segments are, and these come back as they were. Columns are
+    bixels of 5 mm whose weights are the fluence that the segments open.
 
     Parameters
     ----------
@@ -86,7 +87,8 @@ def deliver_photons(
     metersets: list[float] = []
     for field in plan.fields:
         _check(field, machine, notes)
-        for meterset, gantry, middle in _intervals(field, machine):
+        parts = _centres(field, machine) if field.is_centred else _intervals(field, machine)
+        for meterset, gantry, middle in parts:
             beam = _beam(field, field.control_points[0], gantry, machine, position)
             if not fields or fields[-1] != beam or numbers[-1] != field.number:
                 fields.append(beam)
@@ -169,6 +171,19 @@ def _intervals(field: PhotonBeam, machine: PhotonMachine) -> list[tuple[float, f
             gantry = 0.5 * float(travel[k] + travel[k + 1]) % 360.0
             found.append((meterset, gantry, _middle(before, after, machine)))
     return found
+
+
+def _centres(field: PhotonBeam, machine: PhotonMachine) -> list[tuple[float, float, Aperture]]:
+    """MU of one fraction, gantry angle and aperture at every other control point."""
+    points = field.control_points
+    return [
+        (
+            points[k + 1].meterset - points[k - 1].meterset,
+            points[k].gantry,
+            _aperture(points[k].collimators, points[k].collimator, machine),
+        )
+        for k in range(1, len(points), 2)
+    ]
 
 
 def _middle(before: ControlPoint, after: ControlPoint, machine: PhotonMachine) -> Aperture:

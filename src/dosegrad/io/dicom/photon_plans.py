@@ -26,9 +26,19 @@ from dosegrad.io.dicom.plan_headers import (
 )
 from dosegrad.io.dicom.stream import read_data_set, reading
 
-__all__ = ["RT_PLAN", "ControlPoint", "PhotonBeam", "PhotonPlan", "read_photon_plan"]
+__all__ = [
+    "ARC_DESCRIPTION",
+    "RT_PLAN",
+    "ControlPoint",
+    "PhotonBeam",
+    "PhotonPlan",
+    "read_photon_plan",
+]
 
 RT_PLAN: Final = "1.2.840.10008.5.1.4.1.1.481.5"
+
+#: BeamDescription of arcs whose control points alternate: see :attr:`PhotonBeam.is_centred`.
+ARC_DESCRIPTION: Final = "segments at every other control point, MU half before and half after"
 
 #: How the gantry moves to the next control point, seen by somebody who faces it.
 Rotation: TypeAlias = Literal["clockwise", "counter-clockwise", "none"]
@@ -110,6 +120,10 @@ class PhotonBeam:
         At least one, in order; the last one's meterset is that of the beam.
     unmodelled
         Devices in the beam that this record does not hold: ``"wedge"``, ``"block"``...
+    is_centred
+        Whether the file says that the second, fourth... control points are segments whose MU are
+        delivered half before and half after, and the others lie half-way; so this program writes
+        arcs.
     """
 
     number: int
@@ -122,6 +136,7 @@ class PhotonBeam:
     meterset: float
     control_points: tuple[ControlPoint, ...]
     unmodelled: tuple[str, ...]
+    is_centred: bool = False
 
     def __repr__(self) -> str:
         return f"PhotonBeam({self.meterset:g} MU, {len(self.control_points)} control points)"
@@ -271,6 +286,7 @@ def _read_beam(
             for count, sequence, name in _DEVICES
             if (count and integer(beam, count, path, default=0)) or items(beam, sequence, path)
         ),
+        is_centred=text(beam, "BeamDescription") == ARC_DESCRIPTION and len(points) % 2 == 1,
     )
 
 

@@ -15,6 +15,7 @@ from dosegrad.beams.beam import Beam
 from dosegrad.errors import OutputError
 from dosegrad.io.dicom.identifiers import make_uid
 from dosegrad.io.dicom.photon_plans import RT_PLAN
+from dosegrad.io.dicom.writing.arcs import ARC_DESCRIPTION, add_turn, arc_points, turns
 from dosegrad.io.dicom.writing.data_sets import Identity, decimal, decimals, sequence
 from dosegrad.io.dicom.writing.plan_headers import (
     WrittenPlan,
@@ -36,7 +37,7 @@ _JAWS_AT: Final = {"ASYMX": 450.0, "ASYMY": 400.0}
 def write_photon_plan(
     plan: Plan, structure_set: str, folder: Path, identity: Identity
 ) -> WrittenPlan:
-    """Write every beam's segments, step and shoot: two control points for each.
+    """Write every beam's segments, step and shoot, two control points for each; arcs as one beam.
 
     MU of a segment are those of the plan over its fractions. Leaves and jaws are in the frame of
     the collimator at the isocentre plane.
@@ -48,24 +49,38 @@ def write_photon_plan(
         the file cannot be written.
     """
     machine, apertures = _deliverable(plan)
-    segments = [apertures.of_beam(k) for k in range(len(plan.beams))]
-    segments = [each.chosen(np.flatnonzero(each.monitor_units > 0)) for each in segments]
-    for beam, each in zip(plan.beams, segments, strict=True):
-        if not len(each):
-            raise OutputError(
-                f"the beam at gantry {beam.gantry:g}° has no segment with MU; leave it out."
-            )
+    groups = turns(plan)
+    segments = [_segments(plan, apertures, group) for group in groups]
     instance = make_uid("plan", identity.study, structure_set, _digest(plan, apertures))
     data = plan_data_set(plan, identity, RT_PLAN, instance, structure_set)
     totals = [float(each.monitor_units.sum()) / plan.fractions for each in segments]
     data.FractionGroupSequence = sequence([fraction_group(plan.fractions, totals)])
     positions = list(dict.fromkeys(beam.position for beam in plan.beams))
     data.BeamSequence = sequence(
-        _beam(number, beam, each, plan.fractions, machine, positions.index(beam.position) + 1)
-        for number, (beam, each) in enumerate(zip(plan.beams, segments, strict=True), start=1)
+        _beam(
+            number,
+            [plan.beams[k] for k in group],
+            each,
+            plan.fractions,
+            machine,
+            positions.index(plan.beams[group[0]].position) + 1,
+        )
+        for number, (group, each) in enumerate(zip(groups, segments, strict=True), start=1)
     )
     save_plan_file(data, structure_set, folder)
     return WrittenPlan(instance, tuple(range(1, len(segments) + 1)), RT_PLAN)
+
+
+def _segments(plan: Plan, apertures: Apertures, group: list[int]) -> Apertures:
+    """Segments of one beam of the file: all of an arc, else those with MU."""
+    if len(group) > 1:
+        return apertures.chosen(np.flatnonzero(np.isin(apertures.beam, group)))
+    mine = apertures.of_beam(group[0])
+    mine = mine.chosen(np.flatnonzero(mine.monitor_units > 0))
+    if not len(mine):
+        gantry = plan.beams[group[0]].gantry
+        raise OutputError(f"the beam at gantry {gantry:g}° has no segment with MU; leave it out.")
+    return mine
 
 
 def _deliverable(plan: Plan) -> tuple[PhotonMachine, Apertures]:
@@ -95,7 +110,7 @@ def _digest(plan: Plan, apertures: Apertures) -> str:
 
 def _beam(
     number: int,
-    beam: Beam,
+    fields: list[Beam],
     segments: Apertures,
     fractions: int,
     machine: PhotonMachine,
@@ -115,11 +130,14 @@ def _beam(
     item.BeamNumber = number
     item.BeamName = f"Beam {number}"
     item.BeamType = "STATIC" if len(segments) == 1 else "DYNAMIC"
+    if len(fields) > 1:
+        item.BeamDescription = ARC_DESCRIPTION
     item.RadiationType = "PHOTON"
     item.TreatmentDeliveryType = "TREATMENT"
     item.NumberOfWedges = item.NumberOfCompensators = item.NumberOfBoli = item.NumberOfBlocks = 0
     item.FinalCumulativeMetersetWeight = decimal(float(metersets.sum()))
-    points = list(_control_points(beam, segments, metersets, machine.energy))
+    make = _arc if len(fields) > 1 else _control_points
+    points = list(make(fields, segments, metersets, machine.energy))
     item.NumberOfControlPoints = len(points)
     item.ControlPointSequence = sequence(points)
     item.ReferencedPatientSetupNumber = setup
@@ -148,8 +166,27 @@ def _devices(collimator: MultileafCollimator) -> Iterator[Any]:
     yield leaves
 
 
+def _arc(fields: list[Beam], segments: Apertures, metersets: Array, energy: float) -> Iterator[Any]:
+    """Control points of a turning gantry; leaves and MU move evenly between them."""
+    from pydicom.dataset import Dataset
+
+    total = float(metersets.sum())
+    states = list(arc_points(fields, segments, metersets))
+    for index, state in enumerate(states):
+        point = Dataset()
+        point.ControlPointIndex = index
+        point.CumulativeMetersetWeight = decimal(
+            total if index + 1 == len(states) else state.meterset
+        )
+        if index == 0:
+            _add_geometry(point, fields[0], state.aperture, energy)
+        add_turn(point, state)
+        point.BeamLimitingDevicePositionSequence = sequence(_positions(state.aperture))
+        yield point
+
+
 def _control_points(
-    beam: Beam, segments: Apertures, metersets: Array, energy: float
+    fields: list[Beam], segments: Apertures, metersets: Array, energy: float
 ) -> Iterator[Any]:
     """Two control points a segment: leaves stand, then its MU are delivered."""
     from pydicom.dataset import Dataset
@@ -162,7 +199,7 @@ def _control_points(
             last = closing and k + 1 == len(segments)
             point.CumulativeMetersetWeight = decimal(float(ends[-1] if last else cumulative))
             if k == closing == 0:
-                _add_geometry(point, beam, aperture, energy)
+                _add_geometry(point, fields[0], aperture, energy)
             if not closing:
                 point.BeamLimitingDevicePositionSequence = sequence(_positions(aperture))
                 if k:

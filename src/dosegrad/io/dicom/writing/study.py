@@ -40,7 +40,8 @@ def write_dicom(
 
     Spots with a weight of 0 are left out. MU are those of the machine's monitor; generic machines
     define 1 MU as 10^6 particles. A photon plan is written as the segments that deliver it, two
-    control points each. Files hold MU of one fraction, doses are of the whole course.
+    control points each; an arc is one beam. Files hold MU of one fraction, doses are of the whole
+    course.
 
     Parameters
     ----------
@@ -93,6 +94,12 @@ def write_dicom(
         is_photon = plan.beams.machine.modality == "photons"
         write_plan = write_photon_plan if is_photon else write_ion_plan
         written = write_plan(plan, structure_set, place, identity)
+        missing = sorted(set(doses) - set(written.numbers))
+        if missing:
+            raise OutputError(
+                f"doses of beams {', '.join(map(str, missing))}, but the file has "
+                f"{len(written.numbers)}: the fields of an arc are one beam. Give its dose as one."
+            )
         if dose is not None:
             write_dose(dose, place / "RD.dcm", identity, plan=written)
         for number, each in sorted(doses.items()):
