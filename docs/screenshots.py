@@ -1,4 +1,4 @@
-"""Pictures of the pages for the documentation: python docs/screenshots.py
+"""Pictures of the pages for the documentation: python docs/screenshots.py [NAME ...]
 
 Needs Chromium or Chrome. Writes ``docs/images/<name>-<theme>.png``, in few colours to keep them
 small.
@@ -51,7 +51,21 @@ def probe(page: Page, url: str) -> None:
     page.wait_for_timeout(2000)
 
 
-PAGES = {"planner2d": planner2d, "probe": probe}
+def workspace(page: Page, url: str) -> None:
+    """A plan for the IMPT section; in dark colours compared with the other engine."""
+    page.goto(f"{url}/workspace")
+    page.get_by_role("button", name="impt-2d").click(timeout=120_000)
+    page.locator("main[data-ready]").wait_for(timeout=120_000)
+    page.get_by_role("button", name="Optimise", exact=True).click()
+    page.get_by_text("optimising: done").wait_for(timeout=600_000)
+    if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches"):
+        page.get_by_role("button", name="Compare engines").click()
+        page.get_by_text("comparing engines: done").wait_for(timeout=900_000)
+    page.get_by_role("tab", name="Goals").click()
+    page.wait_for_timeout(2000)
+
+
+PAGES = {"planner2d": planner2d, "probe": probe, "workspace": workspace}
 
 
 def main() -> None:
@@ -71,7 +85,8 @@ def main() -> None:
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for name, prepare in PAGES.items():
+        for name in sys.argv[1:] or PAGES:
+            prepare = PAGES[name]
             for theme in ("light", "dark"):
                 page = browser.new_page(viewport=SIZE, color_scheme=theme)  # type: ignore[arg-type]
                 prepare(page, url)
