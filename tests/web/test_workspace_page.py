@@ -47,7 +47,7 @@ def open_phantom(page, url, name="disc-2d"):
     page.goto(f"{url}/workspace")
     page.get_by_role("button", name=name).first.click(timeout=60_000)
     page.get_by_role("slider", name="Axial slice").wait_for(timeout=LONG)
-    page.wait_for_function("window.dosegradReady", timeout=LONG)
+    page.locator("main[data-ready]").wait_for(timeout=LONG)
 
 
 def coarse(page):
@@ -196,7 +196,7 @@ def test_all_goes_by_keyboard(browser, served):
     page.keyboard.press("Enter")
     axial = slice_of(page, "Axial")
     axial.wait_for(timeout=LONG)
-    page.wait_for_function("window.dosegradReady", timeout=LONG)
+    page.locator("main[data-ready]").wait_for(timeout=LONG)
     for _ in range(60):
         if page.evaluate("document.activeElement?.getAttribute('aria-label')") == "Axial slice":
             break

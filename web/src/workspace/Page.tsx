@@ -20,7 +20,7 @@ export function WorkspacePage() {
   return (
     <>
       <TopBar page="/workspace" status={store.status} />
-      <main id="main" class={opened ? "workspace" : "ws-start"} tabIndex={-1}>
+      <main id="main" class={opened ? "workspace" : "ws-start"} data-ready={store.ready ? "" : undefined} tabIndex={-1}>
         <h1 class="visually-hidden">Planning workspace</h1>
         {store.refused && <p class="panel" role="alert">{store.refused}</p>}
         {!opened && !store.refused && (

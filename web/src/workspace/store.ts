@@ -42,14 +42,11 @@ declare global {
     dosegradFrames: number[];
     dosegradDrawing: number[];
     dosegradNavigation: number[];
-    /** Whether CT and structures are there. */
-    dosegradReady: boolean;
   }
 }
 window.dosegradFrames = frames;
 window.dosegradDrawing = drawing;
 window.dosegradNavigation = [];
-window.dosegradReady = false;
 
 interface Kept {
   session: string;
@@ -158,6 +155,10 @@ export class Store {
     this.tell();
   }
 
+  /** Whether CT and structures are there. */
+  get ready(): boolean {
+    return this.volumes.ct !== null && this.volumes.masks.size > 0;
+  }
   get case(): CaseInfo | null {
     return this.state.case ?? null;
   }
@@ -384,7 +385,6 @@ export class Store {
     else if (name === "dose" || name === "difference" || name === "gamma")
       this.volumes[name] = readVolume(bytes, header) as Volume;
     this.volumes = { ...this.volumes };
-    window.dosegradReady = this.volumes.ct !== null && this.volumes.masks.size > 0;
     this.tell();
   }
 
