@@ -1,8 +1,8 @@
 """The peer's side of a benchmark: pyRadPlan plans TG-119 with nine photon fields.
 
-Run by ``tg119_photons.py`` in a process of its own; prints one line of JSON and leaves its masks
-and dose in the folder given. With ``sampled`` it draws far voxels at random, as it does unless
-told otherwise; ``exact`` keeps all within its radius, as dosegrad does.
+Run by ``tg119_photons.py`` in a process of its own; prints one line of JSON and leaves its masks,
+matrix and dose in the folder given. With ``sampled`` it draws far voxels at random, as it does
+unless told otherwise; ``exact`` keeps all within its radius, as dosegrad does.
 """
 
 from __future__ import annotations
@@ -48,7 +48,16 @@ def main(patient_file: str, folder: str, voxels: str) -> None:
     )
     masks = {v.name: np.flatnonzero(sitk.GetArrayFromImage(v.mask)) for v in resampled.vois}
     np.savez(Path(folder) / "peer_masks.npz", **masks)
-    np.savez(Path(folder) / "peer_dose.npz", dose=matrix @ weights)
+    grid = dij.dose_grid
+    np.savez(
+        Path(folder) / "peer_plan.npz",
+        dose=matrix @ weights,
+        shape=np.array(grid.dimensions)[::-1],
+        spacing=np.array([grid.resolution[axis] for axis in "zyx"]),
+        origin=np.array(grid.origin),
+    )
+    parts = {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
+    np.savez(Path(folder) / "peer_matrix.npz", **parts, shape=matrix.shape)
     size = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
     print(
         json.dumps(

@@ -21,6 +21,7 @@ __all__ = [
     "ChoosesGrid",
     "ForwardEngine",
     "InfluenceEngine",
+    "SeesElectrons",
     "SeesWater",
     "Stopping",
     "VariesRange",
@@ -73,6 +74,16 @@ class SeesWater(Protocol):
 
     @property
     def sees_only_water(self) -> bool:
+        """True."""
+        ...
+
+
+@runtime_checkable
+class SeesElectrons(Protocol):
+    """An engine that relative electron density is enough for."""
+
+    @property
+    def sees_only_electrons(self) -> bool:
         """True."""
         ...
 

@@ -292,7 +292,7 @@ def _field(
     # pixels and bilinear look-up widen edges by a variance of pitch^2 / 4 in all
     focal = machine.penumbra_fwhm / FWHM_PER_SIGMA
     sigma = float(np.sqrt(max(focal**2 - 0.25 * raster.pitch**2, 0.01 * focal**2)))
-    # fluence keeps off the rim of the raster, so that less than its double keeps from wrapping round
+    # fluence keeps off the rim of the raster, so that less than its double prevents wrapping
     rim = int(max(raster.jaws[0] - raster.x_edges[0] - _BLURRED, 0.0) / raster.pitch)
     padded = tuple(fft.next_fast_len(2 * n - 2 * rim, real=True) for n in (y.size, x.size))
     field = _Field(

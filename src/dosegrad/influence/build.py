@@ -13,7 +13,13 @@ from scipy.sparse import csc_array
 from dosegrad._version import __version__
 from dosegrad.arrays import Float32Array
 from dosegrad.beams.beam import Beams
-from dosegrad.engines.protocols import BeamColumns, ForwardEngine, InfluenceEngine, SeesWater
+from dosegrad.engines.protocols import (
+    BeamColumns,
+    ForwardEngine,
+    InfluenceEngine,
+    SeesElectrons,
+    SeesWater,
+)
 from dosegrad.errors import (
     BeamError,
     CapabilityError,
@@ -34,9 +40,8 @@ from dosegrad.influence.biology import (
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.scenarios import Scenarios
 from dosegrad.influence.shards import build_columns, build_scenarios
-from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import OutsideBody, Patient
-from dosegrad.patient.water import WaterMedium, water_medium
+from dosegrad.patient.water import electron_medium, water_medium
 from dosegrad.progress import report
 from dosegrad.rbe.protocols import LETModel, RBEModel
 from dosegrad.registry import DEFAULT_ENGINES, ENGINES, load_object
@@ -248,11 +253,13 @@ def _union(patient: Patient, grid: Grid, names: Sequence[str]) -> NDArray[np.boo
     return union
 
 
-def prepare_medium(patient: Patient, grid: Grid, engine: object) -> Medium | WaterMedium:
+def prepare_medium(patient: Patient, grid: Grid, engine: object) -> Any:
     """The patient's medium on ``grid`` as the engine wants it; no more of it than it needs."""
     outside: OutsideBody = getattr(engine, "outside_body", "air")
     if isinstance(engine, SeesWater) and engine.sees_only_water:
         return water_medium(patient, grid, outside_body=outside)
+    if isinstance(engine, SeesElectrons) and engine.sees_only_electrons:
+        return electron_medium(patient, grid, outside_body=outside)
     return patient.medium(grid, outside_body=outside)
 
 

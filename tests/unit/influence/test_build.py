@@ -7,7 +7,7 @@ from dosegrad.engines import PencilBeam
 from dosegrad.errors import BeamError, PatientError, SettingsError, TargetError, UnknownNameError
 from dosegrad.evaluation.clinical_goals import evaluate
 from dosegrad.influence.build import choose_voxels, compute_influence, resolve_engine
-from dosegrad.patient.water import water_medium
+from dosegrad.patient.water import electron_medium, water_medium
 from dosegrad.progress import listening
 
 
@@ -105,6 +105,10 @@ def test_water_medium_is_that_of_the_whole_medium(water_box, outside_body):
     quick = water_medium(water_box, grid, outside_body=outside_body)
     np.testing.assert_allclose(
         quick.stopping_power_ratio, whole.stopping_power_ratio, rtol=1e-12, atol=1e-14
+    )
+    photons = electron_medium(water_box, grid, outside_body=outside_body)
+    np.testing.assert_allclose(
+        photons.electron_density, whole.electron_density, rtol=1e-12, atol=1e-14
     )
 
 

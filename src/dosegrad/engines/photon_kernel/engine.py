@@ -106,6 +106,11 @@ class PhotonKernel:
         """Whether the engine computes with photon machines: yes, and with no others."""
         return True
 
+    @property
+    def sees_only_electrons(self) -> bool:
+        """Whether electron density is all of a medium that the engine needs: yes."""
+        return True
+
     def quantities(self, machine: Machine) -> tuple[str, ...]:
         """``"dose"``.
 
