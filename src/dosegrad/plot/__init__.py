@@ -14,6 +14,8 @@ from dosegrad.plot.machine_curves import machine
 from dosegrad.plot.patient_views import phantom
 from dosegrad.plot.plan_views import overview
 from dosegrad.plot.robust_bands import robust_bands
+from dosegrad.plot.sensitivity_maps import sensitivity
+from dosegrad.plot.splitting_views import splitting
 from dosegrad.plot.spot_moves import spot_moves
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "overview",
     "phantom",
     "robust_bands",
+    "sensitivity",
+    "splitting",
     "spot_deviations",
     "spot_moves",
 ]
