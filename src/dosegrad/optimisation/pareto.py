@@ -29,7 +29,7 @@ from dosegrad.optimisation.wishes import make_terms, prescription
 from dosegrad.plan import Plan
 from dosegrad.progress import report
 
-__all__ = ["Trade", "pareto_front"]
+__all__ = ["Trade", "pareto_front", "trade_problem"]
 
 #: What is traded, by names of the user's choice.
 Trade: TypeAlias = Mapping[str, StructureObjective | Sequence[StructureObjective]]
@@ -110,7 +110,7 @@ def pareto_front(
     CapabilityError
         If an objective is of another kind.
     """
-    problem, kept = _problem(influence, trade, goals)
+    problem, kept = trade_problem(influence, trade, goals)
     start = _start(influence, problem, kept)
     for _ in range(_MOST_TIMES):
         search = _Search(problem, tuple(trade), gap, max_plans, _runner(cluster, problem))
@@ -237,9 +237,10 @@ class _Search:
         return self.problem.parts.unit.columns.as_matrix() @ variables, variables
 
 
-def _problem(
+def trade_problem(
     influence: Influence, trade: Trade, goals: Iterable[str | Goal]
 ) -> tuple[TradeProblem, tuple[GoalLimit, ...]]:
+    """The problem of a front, and the limits that its goals became."""
     if len(trade) < 2:
         raise PlanError(
             f"a front trades two objectives or more, not {len(trade)}; name them, such as "

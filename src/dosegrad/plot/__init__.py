@@ -11,6 +11,7 @@ from dosegrad.plot.impt import impt_summary
 from dosegrad.plot.ion_curves import ion_comparison
 from dosegrad.plot.leaf_views import fluence, leaf_sequence
 from dosegrad.plot.machine_curves import machine
+from dosegrad.plot.pareto import pareto
 from dosegrad.plot.patient_views import phantom
 from dosegrad.plot.plan_views import overview
 from dosegrad.plot.robust_bands import robust_bands
@@ -35,6 +36,7 @@ __all__ = [
     "machine",
     "meterset_deviations",
     "overview",
+    "pareto",
     "phantom",
     "robust_bands",
     "sensitivity",
