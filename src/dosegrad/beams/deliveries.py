@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from dosegrad.arrays import Array, IntArray
 from dosegrad.errors import BeamError
 
-__all__ = ["DELIVERED_DTYPE", "Delivery", "match_spots"]
+__all__ = ["DELIVERED_DTYPE", "Delivery", "check_spots", "match_spots"]
 
 #: One row per delivered spot. ``beam`` is the number that plan and record give the field;
 #: ``energy`` is nominal, MeV or MeV/u; ``x`` and ``y`` are mm in the isocentre plane of the IEC
@@ -29,6 +29,10 @@ DELIVERED_DTYPE: Final = np.dtype(
         ("time", np.float64),
     ]
 )
+
+#: Largest values that any machine delivers: MeV or MeV/u, mm, MU of a spot.
+_LIMITS: Final = {"energy": 1000.0, "x": 1000.0, "y": 1000.0, "mu": 1e6}
+_UNITS: Final = {"energy": "MeV", "x": "mm", "y": "mm", "mu": "MU"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,13 +62,7 @@ class Delivery:
         spots = np.array(self.spots, dtype=DELIVERED_DTYPE)
         if spots.size == 0:
             raise BeamError("the record holds no delivered spot; check that it is complete.")
-        for name in ("energy", "x", "y", "mu"):
-            if not np.isfinite(spots[name]).all():
-                raise BeamError(f"the record holds a spot whose {name} is not a finite number.")
-        if (spots["mu"] < 0).any() or (spots["energy"] <= 0).any():
-            raise BeamError(
-                "the record holds a negative meterset or an energy that is not positive."
-            )
+        check_spots(spots)
         spots.flags.writeable = False
         object.__setattr__(self, "spots", spots)
 
@@ -72,6 +70,30 @@ class Delivery:
         beams = np.unique(self.spots["beam"]).size
         total = float(self.spots["mu"].sum())
         return f"Delivery({beams} beams, {self.spots.size} spots, {total:.4g} MU)"
+
+
+def check_spots(spots: NDArray[Any]) -> None:
+    """Refuse spots that no machine delivers.
+
+    Raises
+    ------
+    BeamError
+        If a value is not finite, negative where it must not be, or far too large.
+    """
+    for name, limit in _LIMITS.items():
+        values = spots[name]
+        if not np.isfinite(values).all():
+            raise BeamError(f"the record holds a spot whose {name} is not a finite number.")
+        if (np.abs(values) > limit).any():
+            raise BeamError(
+                f"the record holds a spot whose {name} is {values[np.argmax(np.abs(values))]:g} "
+                f"(at most {limit:g} {_UNITS[name]}); check its unit."
+            )
+    if (spots["mu"] < 0).any() or (spots["energy"] <= 0).any():
+        raise BeamError(
+            "the record holds a negative meterset or an energy that is not positive; check the "
+            "order of its columns."
+        )
 
 
 def match_spots(

@@ -7,6 +7,7 @@ from typing import Any
 
 from dosegrad.beams.deliveries import Delivery
 from dosegrad.checks.dose_comparison import DoseComparison, compare_doses
+from dosegrad.checks.likely_causes import likely_causes
 from dosegrad.checks.spot_deviations import (
     DeliveryTolerances,
     SpotDeviations,
@@ -45,7 +46,7 @@ class DeliveryCheck:
     source
         Kind of the record.
     warnings
-        Of the record.
+        Of the record, and what it may be if it does not fit the plan.
     """
 
     spots: SpotDeviations
@@ -189,6 +190,5 @@ def check_delivery(
         *range_flags(plan, spots, limits),
         *doses.flags(limits.pass_rate),
     ]
-    return DeliveryCheck(
-        spots, limits, tuple(flags), doses, source=delivery.source, warnings=delivery.warnings
-    )
+    notes = (*delivery.warnings, *likely_causes(spots, plan.fractions))
+    return DeliveryCheck(spots, limits, tuple(flags), doses, source=delivery.source, warnings=notes)

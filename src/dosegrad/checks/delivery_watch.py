@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dosegrad.arrays import Array, IntArray
+from dosegrad.arrays import Array, BoolArray, IntArray
 from dosegrad.beams.deliveries import DELIVERED_DTYPE, match_spots
 from dosegrad.checks.spot_deviations import DeliveryTolerances, beam_numbers, planned_spots
 from dosegrad.errors import PlanError
@@ -107,6 +107,7 @@ class DeliveryWatch:
     _planned: NDArray[Any] = field(init=False)
     _rows: dict[str, IntArray] = field(init=False)
     _totals: dict[str, float] = field(init=False)
+    _seen: BoolArray = field(init=False)
 
     def __post_init__(self) -> None:
         names = list(self.structures) or [
@@ -123,6 +124,7 @@ class DeliveryWatch:
         medium: Any = prepare_medium(self.patient, grid, _SEES_WATER)
         self._map = SpotDoseMap.of(medium, self.plan.beams, voxels, max_shift=10.0)
         self._planned = planned_spots(self.plan)
+        self._seen = np.zeros(self._planned.size, dtype=bool)
         masks = {name: self.patient.structures[name].mask(grid).ravel()[voxels] for name in names}
         self._rows = {name: np.flatnonzero(mask) for name, mask in masks.items() if mask.any()}
         self._totals = dict.fromkeys(self._rows, 0.0)
@@ -147,6 +149,7 @@ class DeliveryWatch:
         planned = self._planned[mine]
         found, missing = match_spots(planned, delivered)
         known = found >= 0
+        self._seen[mine[found[known]]] = True
         change = self._dose_change(mine, planned, delivered[known], found[known])
         changes = {name: float(change[rows].mean()) for name, rows in self._rows.items()}
         for name, value in changes.items():
@@ -170,8 +173,19 @@ class DeliveryWatch:
             dose_changes=changes,
             largest_change=float(np.abs(change).max(initial=0.0)),
             total_changes=dict(self._totals),
-            flags=self._flags(planned, got, shifts, missing.size, int((~known).sum())),
+            flags=self._flags(planned, got, shifts, missing, int((~known).sum())),
             seconds=time.perf_counter() - start,
+        )
+
+    def missing(self) -> str:
+        """What was planned and not delivered in any layer so far, in words; empty if nothing."""
+        left = self._planned[~self._seen & (self._planned["mu"] > 0)]
+        if not left.size:
+            return ""
+        layers = np.unique(np.column_stack([left["beam"], left["energy"]]), axis=0)
+        return (
+            f"{left.size} planned spots of {len(layers)} layers were not delivered, "
+            f"{left['mu'].sum():.5g} of {self._planned['mu'].sum():.5g} MU"
         )
 
     def _planned_layer(self, delivered: NDArray[Any]) -> IntArray:
@@ -208,9 +222,10 @@ class DeliveryWatch:
         return np.where(np.abs(change) < _NOTHING, 0.0, change)
 
     def _flags(
-        self, planned: NDArray[Any], got: Array, shifts: Array, n_missing: int, n_extra: int
+        self, planned: NDArray[Any], got: Array, shifts: Array, missing: IntArray, n_extra: int
     ) -> tuple[str, ...]:
         limits, flags = self.tolerances, []
+        n_missing = int(np.count_nonzero(planned["mu"][missing] > 0))
         if n_missing:
             flags.append(f"{n_missing} spots missing")
         if n_extra:
@@ -220,7 +235,8 @@ class DeliveryWatch:
         if shifts.size and shifts.mean() > limits.mean_position:
             flags.append(f"spots are {shifts.mean():.2f} mm off on average")
         off = np.abs(got - planned["mu"])
-        wrong = (got > 0) & (off > limits.mu) & (off > limits.mu_percent / 100 * planned["mu"])
+        wrong = (off > limits.mu) & (off > limits.mu_percent / 100 * planned["mu"])
+        wrong[missing] = False
         if wrong.any():
             flags.append(f"{np.count_nonzero(wrong)} spots with a wrong meterset")
         return tuple(flags)

@@ -24,6 +24,11 @@ def read_delivery(path: str | Path) -> Delivery:
         If the file is missing, or neither.
     """
     file = Path(path)
+    if file.is_dir():
+        raise FileFormatError(
+            f"'{file}' is a folder without trajectory logs; give the file of one fraction: an RT "
+            "Ion Beams Treatment Record or a table of delivered spots (.csv)."
+        )
     if not file.is_file():
         raise FileFormatError(
             f"there is no record at '{file}'; give an RT Ion Beams Treatment Record or a table of "

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dosegrad.beams.deliveries import DELIVERED_DTYPE, Delivery
+from dosegrad.beams.deliveries import DELIVERED_DTYPE, Delivery, check_spots
 from dosegrad.errors import DosegradError, FileFormatError, OutputError
 from dosegrad.files import replacing
 
@@ -90,7 +90,8 @@ class DeliveryTail:
         Raises
         ------
         FileFormatError
-            If a line is not as the first one says, or the file got shorter.
+            If a line is not as the first one says, holds what no machine delivers, or the file
+            got shorter.
         """
         if not self._path.exists():
             return np.empty(0, dtype=DELIVERED_DTYPE)
@@ -114,7 +115,12 @@ class DeliveryTail:
                 return np.empty(0, dtype=DELIVERED_DTYPE)
             self._header, lines = _header(self._path, lines[0]), lines[1:]
         rows = list(_rows(self._path, lines, start=start, header=self._header))
-        return np.array(rows, dtype=DELIVERED_DTYPE)
+        try:
+            spots = np.array(rows, dtype=DELIVERED_DTYPE)
+            check_spots(spots)
+        except (DosegradError, OverflowError) as error:
+            raise FileFormatError(f"{self._path.name}: {error}") from error
+        return spots
 
 
 def _text_of(path: Path) -> str:
@@ -148,8 +154,8 @@ def _header(path: Path, line: str) -> tuple[str, ...]:
     missing = [name for name in _REQUIRED if name not in names]
     if missing or len(set(names)) < len(names):
         raise FileFormatError(
-            f"{path.name}: the first line must name the columns {', '.join(_REQUIRED)} (and time); "
-            f"it lacks {', '.join(missing) or 'none, but repeats one'}."
+            f"{path.name}: the first line must name the columns {', '.join(_REQUIRED)} (and time), "
+            f"separated by commas; it lacks {', '.join(missing) or 'none, but repeats one'}."
         )
     return names
 

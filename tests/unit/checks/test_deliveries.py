@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import dosegrad as dg
+from dosegrad.beams.beam import Beams
 from dosegrad.beams.deliveries import Delivery
 from dosegrad.checks.deliveries import check_delivery
+from dosegrad.checks.likely_causes import likely_causes
 from dosegrad.checks.spot_deviations import (
     DeliveryTolerances,
     compare_spots,
@@ -171,6 +173,43 @@ def test_derivatives_predict_what_each_beam_changes():
     spots["mu"] *= rng.normal(1.02, 0.01, spots.size)
     for beam in check_delivery(patient, course, Delivery(spots)).doses.beams:
         assert set(beam.predicted) == {"PTV", "Cord", "Brainstem"}
-        largest = max(abs(v) for v in beam.mean_changes.values())
+        largest = beam.mean_changes["PTV"]  # found: 0.4 % and 0.05 %
         for name, value in beam.predicted.items():
-            assert value == pytest.approx(beam.mean_changes[name], abs=0.1 * largest)
+            assert value == pytest.approx(beam.mean_changes[name], abs=0.02 * abs(largest))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: {"x": s["x"] / 10, "y": s["y"] / 10}, "in cm"),
+        (lambda s: {"x": s["y"], "y": s["x"]}, "with x and y exchanged"),
+        (lambda s: {"x": -s["x"]}, "with x of the other sign"),
+        (lambda s: {"mu": 5 * s["mu"]}, "of the whole course"),
+    ],
+)
+def test_a_record_in_another_unit_or_frame_is_told(plan, change, words):
+    columns = plan.beams.columns.copy()
+    columns["x"] += 4.0  # so that no mirror image is the plan
+    course = dg.Plan(
+        Beams(plan.beams.machine, plan.beams.fields, columns), plan.weights, fractions=5
+    )
+    spots = planned_spots(course)
+    for name, values in change(spots.copy()).items():
+        spots[name] = values
+    (note,) = likely_causes(compare_spots(course, Delivery(spots)), course.fractions)
+    assert words in note
+
+
+def test_a_record_that_fits_is_not_doubted(plan):
+    assert likely_causes(compare_spots(plan, delivery(plan, x=0.5)), plan.fractions) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("energy", 1.5e5, "check its unit"), ("x", 5e4, "at most 1000 mm"), ("mu", 1e300, "MU")],
+)
+def test_values_far_out_of_range_are_refused(plan, name, value, words):
+    spots = planned_spots(plan)
+    spots[name][2] = value
+    with pytest.raises(BeamError, match=words):
+        Delivery(spots)

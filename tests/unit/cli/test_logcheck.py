@@ -81,6 +81,52 @@ def test_a_growing_record_is_judged_layer_by_layer(study, spots, tmp_path):
     assert [("OUT OF TOLERANCE" in line) for line in lines] == [False, True, False]
 
 
-def test_what_is_wrong_is_said(study, tmp_path):
-    assert run(study, tmp_path / "none.csv").exit_code == 2
-    assert run(tmp_path, tmp_path / "none.csv").exit_code == 2
+def test_what_was_never_delivered_is_told_at_the_end(study, spots, tmp_path):
+    half = spots[spots["beam"] == 1]
+    write_delivery_table(Delivery(half), tmp_path / "half.csv")
+    found = run(study, tmp_path / "half.csv", "--follow", "--idle", "0.2")
+    assert found.exit_code == 3
+    n = spots.size - half.size
+    assert f"OUT OF TOLERANCE: {n} planned spots" in found.output
+    write_delivery_table(Delivery(spots), tmp_path / "whole.csv")
+    assert run(study, tmp_path / "whole.csv", "--follow", "--idle", "0.2").exit_code == 0
+
+
+def test_a_record_that_never_comes_is_no_delivery(study, spots, tmp_path):
+    found = run(study, tmp_path / "none.csv", "--follow", "--idle", "0.2")
+    assert found.exit_code == 2
+    assert "no delivered spot came" in found.output
+    assert run(study, tmp_path, "--follow", "--idle", "0.2").exit_code == 2
+    text = "beam,layer,energy,x,y,mu\n1,0,150,0,0,-1\n"
+    (tmp_path / "negative.csv").write_text(text)
+    found = run(study, tmp_path / "negative.csv", "--follow", "--idle", "0.2")
+    assert found.exit_code == 2
+    assert "negative meterset" in found.output
+
+
+def test_what_is_wrong_is_said(study, spots, tmp_path):
+    write_delivery_table(Delivery(spots), tmp_path / "log.csv")
+    log = tmp_path / "log.csv"
+    (tmp_path / "empty").mkdir()
+    for arguments, words in (
+        ((study, tmp_path / "none.csv"), "there is no record"),
+        ((tmp_path / "nowhere", log), "there is no plan at"),
+        ((tmp_path / "empty", log), "no DICOM file"),
+        ((log, log), "log.csv"),
+        ((study, tmp_path / "empty"), "folder without trajectory logs"),
+        ((study, study / "RP.dcm"), "no RT Ion Beams Treatment Record"),
+        ((study, log, "--machine", "generic-6mv"), "the plan is for ions"),
+    ):
+        found = run(*arguments)
+        assert found.exit_code == 2
+        assert words in " ".join(found.output.split())
+
+
+def test_a_saved_plan_needs_its_patient(study, spots, tmp_path):
+    write_delivery_table(Delivery(spots), tmp_path / "log.csv")
+    dg.read_dicom(study, machine="generic-protons").plan.save(tmp_path / "plan.npz")
+    found = run(tmp_path / "plan.npz", tmp_path / "log.csv")
+    assert found.exit_code == 2
+    assert "name it with --patient" in found.output
+    found = run(tmp_path / "plan.npz", tmp_path / "log.csv", "--patient", "impt-2d", "--quiet")
+    assert found.exit_code == 0
