@@ -54,7 +54,8 @@ class Profiles(NamedTuple):
     ``values`` (n_nodes, 3): Gy per unit weight of each depth component at nodes x fastest.
     ``starts`` (n_kinds,): first node; ``sides`` (n_kinds,): nodes along an edge; ``first``
     (n_kinds,): where the first node lies, in rasters. ``raster``: mm. ``shift``: added to both
-    coordinates before they are looked up, mm.
+    coordinates before they are looked up, mm. ``mirrored``: whether values are one quadrant, that
+    of positive coordinates, or all four.
     """
 
     values: NDArray[np.float64]
@@ -63,6 +64,7 @@ class Profiles(NamedTuple):
     first: NDArray[np.float64]
     raster: float
     shift: float
+    mirrored: bool = True
 
 
 class FieldMap(NamedTuple):

@@ -87,8 +87,10 @@ def _doses(
     step = np.uint64(side)
     for k in range(n):
         voxel = np.uint64(places[k])  # unsigned, so that no look-up tests its sign
-        fx = max(abs(lateral[0, k] + profiles.shift) * rate - first, 0.0)
-        fy = max(abs(lateral[1, k] + profiles.shift) * rate - first, 0.0)
+        x, y = lateral[0, k] + profiles.shift, lateral[1, k] + profiles.shift
+        if profiles.mirrored:
+            x, y = abs(x), abs(y)
+        fx, fy = max(x * rate - first, 0.0), max(y * rate - first, 0.0)
         i, j = min(int(fx), side - 2), min(int(fy), side - 2)
         fx -= i
         fy -= j

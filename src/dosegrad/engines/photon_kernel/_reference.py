@@ -29,7 +29,8 @@ def column_entries(
     side, start = int(profiles.sides[kind]), int(profiles.starts[kind])
     nodes = (profiles.first[kind] + np.arange(side)) * profiles.raster
     quadrant = profiles.values[start : start + side * side].reshape(side, side, 3)
-    place = np.clip(np.abs(lateral[near] + profiles.shift), nodes[0], nodes[-1])
+    place = lateral[near] + profiles.shift
+    place = np.clip(np.abs(place) if profiles.mirrored else place, nodes[0], nodes[-1])
     convolved = RegularGridInterpolator((nodes, nodes), quadrant)(place[:, ::-1])
     dose = bixels.scales[column] * (scene.factors[near] * convolved).sum(axis=1)
     kept = dose >= bixels.floors[column]

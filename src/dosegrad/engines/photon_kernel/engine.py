@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ from dosegrad.engines.photon_kernel._setup import (
     skin_distance,
 )
 from dosegrad.engines.photon_kernel.field import box_of, field_maps
+from dosegrad.engines.photon_kernel.own_profiles import OwnProfiles
 from dosegrad.errors import BeamError, SettingsError, unknown_name
 from dosegrad.machine.kinds import Machine
 from dosegrad.patient.patient import OutsideBody
@@ -33,11 +34,13 @@ __all__ = ["PhotonColumns", "PhotonKernel"]
 
 #: Between two looks for an interruption a kernel walks about this many columns times voxels.
 _CHUNK_WORK: Final = 60_000_000
+#: Bixels whose own convolutions are held at once.
+_OWN_CHUNK: Final = 16
 #: Parts of the patient that are worked on side by side where dose is added up.
 _PARTS: Final = 64
 _OUTSIDE: Final = ("air", "ct")
 _PLANES: Final = ("isocentre", "ray")
-_FLUENCES: Final = ("uniform", "machine")
+_FLUENCES: Final = ("uniform", "machine", "exact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,9 @@ class PhotonKernel:
     relative_cutoff
         Share of a column's highest dose below which an entry is left out; 0 keeps all.
     primary_fluence
-        ``"uniform"``, or ``"machine"``: the machine's fluence in air, averaged over each bixel.
+        ``"uniform"``; ``"machine"``: the machine's fluence in air, averaged over each bixel;
+        ``"exact"``: the same pixel by pixel, with a convolution for every bixel, which takes some
+        ten times as long. Whole apertures are always computed pixel by pixel.
     lateral_plane
         ``"isocentre"``: neighbouring bixels meet edge to edge; ``"ray"``: the bixel and its
         distances lie across its own ray, as in matRad.
@@ -79,7 +84,7 @@ class PhotonKernel:
 
     lateral_cutoff: float = 50.0
     relative_cutoff: float = 0.0
-    primary_fluence: Literal["uniform", "machine"] = "uniform"
+    primary_fluence: Literal["uniform", "machine", "exact"] = "uniform"
     lateral_plane: LateralPlane = "isocentre"
     outside_body: OutsideBody = "air"
 
@@ -174,15 +179,18 @@ class PhotonKernel:
             widths=widths,
             reaches=reaches,
             plane=self.lateral_plane,
-            uniform=self.primary_fluence == "uniform",
+            uniform=self.primary_fluence != "machine",
         )
         if ssd is None:
             ssd = skin_distance(medium, beam, bixels.centres)
+        own = None
+        if self.primary_fluence == "exact":
+            own = OwnProfiles(machine, ssd, bixels.centres, widths[bixels.kinds], raster_shift)
         profiles = prepare_profiles(machine, ssd, widths, reaches, raster_shift)
         low = (bixels.centres - bixels.bounds[:, None]).min(axis=0)
         high = (bixels.centres + bixels.bounds[:, None]).max(axis=0)
         scene = prepare_scene(medium, machine, beam, voxels, (low, high), depths)
-        columns = PhotonColumns(scene, bixels, profiles)
+        columns = PhotonColumns(scene, bixels, profiles, own)
         return columns.above(self.relative_cutoff) if self.relative_cutoff > 0 else columns
 
     def forward(
@@ -240,19 +248,21 @@ class PhotonColumns:
     scene: Scene
     bixels: Bixels
     profiles: Profiles
+    own: OwnProfiles | None = None
 
     def above(self, share: float) -> PhotonColumns:
         """The same columns without entries below ``share`` of each column's highest dose."""
         maxima = np.zeros(self.bixels.kinds.size)
         for first, last in self._chunks():
-            _kernels().find_maxima(*self._inputs(), first, last, maxima)
-        return PhotonColumns(self.scene, self.bixels._replace(floors=share * maxima), self.profiles)
+            _kernels().find_maxima(*self._inputs(first, last), first, last, maxima)
+        return replace(self, bixels=self.bixels._replace(floors=share * maxima))
 
     def count(self) -> NDArray[np.int64]:
         """Number of entries of each column, (n_columns of the beam,)."""
         counts = np.zeros(self.bixels.kinds.size, dtype=np.int64)
         for first, last in self._chunks():
-            _kernels().count_entries(*self._inputs(), first, last, counts)
+            inputs = self._inputs(first, last) if self._has_floors else self._shared()
+            _kernels().count_entries(*inputs, first, last, counts)
         return counts
 
     def fill(
@@ -267,7 +277,8 @@ class PhotonColumns:
         before = float(heads[0]) / max(indices.size, 1)
         share = float(np.ptp(heads)) / max(indices.size, 1)
         for first, last in self._chunks():
-            _kernels().fill_entries(*self._inputs(), first, last, heads, indices, values["dose"])
+            inputs = self._inputs(first, last)
+            _kernels().fill_entries(*inputs, first, last, heads, indices, values["dose"])
             report("influence", before + share * last / n, f"{indices.size} values")
 
     def add_dose(self, weights: Array, dose: Array) -> None:
@@ -275,15 +286,34 @@ class PhotonColumns:
         n_blocks = self.scene.blocks.shape[0]
         parts = np.unique(np.linspace(0, n_blocks, _PARTS + 1).astype(np.int64))
         for first, last in self._chunks():
-            _kernels().add_dose(*self._inputs(), weights, parts, first, last, dose)
+            if weights[first:last].any():
+                inputs = self._inputs(first, last)
+                _kernels().add_dose(*inputs, weights, parts, first, last, dose)
 
-    def _inputs(self) -> tuple[Scene, Bixels, Profiles]:
+    @property
+    def _has_floors(self) -> bool:
+        return bool((self.bixels.floors > -np.inf).any())
+
+    def _shared(self) -> tuple[Scene, Bixels, Profiles]:
+        """What kernels need that look at no dose, or where bixels of a width share their dose."""
         return self.scene, self.bixels, self.profiles
+
+    def _inputs(self, first: int, last: int) -> tuple[Scene, Bixels, Profiles]:
+        """What kernels need for the columns from ``first`` to before ``last``."""
+        if self.own is None:
+            return self._shared()
+        kinds = np.zeros_like(self.bixels.kinds)
+        kinds[first:last] = np.arange(last - first)
+        reaches = self.bixels.reaches[first:last]
+        profiles = self.own.between(first, last, float(reaches.max()))
+        return self.scene, self.bixels._replace(kinds=kinds), profiles
 
     def _chunks(self) -> list[tuple[int, int]]:
         """Ranges of columns between which an interruption is heard."""
         n = self.bixels.kinds.size
         size = max(2, _CHUNK_WORK // max(self.scene.rows.size, 1))
+        if self.own is not None:
+            size = min(size, _OWN_CHUNK)
         return [(first, min(first + size, n)) for first in range(0, n, size)]
 
 
