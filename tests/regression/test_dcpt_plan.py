@@ -43,8 +43,8 @@ def ours(data):
     core = np.zeros(medium.grid.shape, dtype=bool)
     core[28:32, :, 28:32] = True
     voxels = np.flatnonzero(core)
-    # These programs mix the mean excitation energies of pure elements.
-    engine = engines.Yoda(tissue_i_values="elements")
+    # These programs mix the mean excitation energies of pure elements and score dose to the medium.
+    engine = engines.Yoda(tissue_i_values="elements", dose_to="medium")
     columns = engine.prepare(medium, plan.beams, 0, voxels)
     count = columns.count()
     ends = np.concatenate([[0], np.cumsum(count)])
