@@ -19,6 +19,7 @@ from dosegrad.influence.sources import QuantitySource
 from dosegrad.objectives.protocols import ColumnWish
 from dosegrad.objectives.smoothness import SpotSmoothness
 from dosegrad.optimisation.course import Course
+from dosegrad.optimisation.descent_course import DescentCourse, suits
 from dosegrad.optimisation.hard_limits import ConstrainedCourse, Constraints, place_limits
 from dosegrad.optimisation.problem import PlanProblem, Term
 from dosegrad.optimisation.quantities import doses_in_scenarios, in_dose, plan_quantities, remark_on
@@ -30,6 +31,7 @@ from dosegrad.optimisation.single_field import (
     FieldCourse,
     resolve_mode,
 )
+from dosegrad.optimisation.solvers.coordinate_descent import CoordinateDescent
 from dosegrad.optimisation.solvers.names import resolve_solver
 from dosegrad.optimisation.solvers.protocols import Solution, Solver
 from dosegrad.optimisation.wishes import Wishes, make_terms, prescribing
@@ -133,7 +135,7 @@ def optimise(
         terms = in_dose(influence, terms)
     problem = PlanProblem(matrix, terms, on_weights, _source(influence, terms, int(fractions)))
     start = _start(influence, problem, initial)
-    course: Course | RobustCourse | FieldCourse | ConstrainedCourse
+    course: Course | DescentCourse | RobustCourse | FieldCourse | ConstrainedCourse
     if constraints is not None:
         _check_constrained(problem, is_robust, fields)
         course = ConstrainedCourse(problem, place_limits(influence, constraints), chosen)
@@ -151,6 +153,8 @@ def optimise(
         course = RobustCourse.of(
             *(influence, problem, ways, chosen, stop_below), warms_up=initial is None
         )
+    elif isinstance(chosen, CoordinateDescent) and suits(problem):
+        course = DescentCourse(problem, chosen, stop_below)
     else:
         course = Course(problem, chosen, stop_below)
     solution = course.run(start)

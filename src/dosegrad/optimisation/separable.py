@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
-from dosegrad.arrays import Array, IntArray
+from dosegrad.arrays import Array, BoolArray, IntArray
 from dosegrad.errors import PlanError
 from dosegrad.influence.products import multiply_transposed
 from dosegrad.objectives.mean import MeanDose
@@ -168,14 +168,21 @@ def is_separable(objective: Objective) -> bool:
 
 
 def join_terms(
-    matrix: csc_array, terms: Sequence[Term], moving: Sequence[IntArray] = ()
+    matrix: csc_array,
+    terms: Sequence[Term],
+    moving: Sequence[IntArray] = (),
+    *,
+    followed: BoolArray | None = None,
 ) -> SeparableTerms:
     """The ``terms``, all separable, on the rows of ``matrix`` that they need.
 
     ``moving`` holds the rows of further ramps, which are filled in later. Weights of the
-    objectives are not looked at.
+    objectives are not looked at. Rows that are not ``followed`` (n_rows,) are left out; they must
+    have no effect.
     """
-    groups = [t.rows if not isinstance(t.objective, MeanDose) else _NO_ROWS for t in terms]
+    groups = [
+        _NO_ROWS if isinstance(t.objective, MeanDose) else _among(t.rows, followed) for t in terms
+    ]
     groups.extend(moving)
     picked = np.unique(np.concatenate([_NO_ROWS, *groups]))
     codes = np.zeros(picked.size, dtype=np.uint64)
@@ -204,9 +211,16 @@ def join_terms(
         np.zeros(matrix.shape[1]),
     )
     means = {k: t for k, t in enumerate(terms) if isinstance(t.objective, MeanDose)}
-    constants = [0.0 if k in means else _dose(t) ** 2 for k, t in enumerate(terms)]
+    constants = [
+        0.0 if k in means else _dose(t) ** 2 * groups[k].size / t.rows.size
+        for k, t in enumerate(terms)
+    ]
     columns = {k: mean_column(matrix, t.rows) for k, t in means.items()}
     return SeparableTerms(unit, picked, np.array(constants), columns)
+
+
+def _among(rows: IntArray, followed: BoolArray | None) -> IntArray:
+    return rows if followed is None else rows[followed[rows]]
 
 
 def mean_column(matrix: csc_array, rows: IntArray) -> Array:

@@ -74,7 +74,9 @@ def draw_trade(
     ax.scatter(values[:, 0], values[:, 1], s=26, color=LINE_COLOURS[0], label="plans", zorder=3)
     if choice is not None:
         point = [choice.values[name] for name in names]
-        ax.scatter(point[0], point[1], s=110, marker="*", color=LINE_COLOURS[1], label="choice", zorder=4)
+        ax.scatter(
+            point[0], point[1], s=110, marker="*", color=LINE_COLOURS[1], label="choice", zorder=4
+        )
     frame(ax, title=f"gap {100 * front.gap:.2g} %", x=names[0], y=names[1], grid=True)
 
 

@@ -13,6 +13,7 @@ __all__ = ["resolve_solver"]
 
 #: Name -> "module:class" of its settings.
 _SOLVERS: Final = {
+    "coordinate-descent": "dosegrad.optimisation.solvers.coordinate_descent:CoordinateDescent",
     "ipopt": "dosegrad.optimisation.solvers.ipopt:IPOPT",
     "l-bfgs-b": "dosegrad.optimisation.solvers.lbfgsb:LBFGSB",
 }

@@ -1,0 +1,62 @@
+"""Accelerated coordinate descent as a solver, for objectives that are sums over voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dosegrad.arrays import Array
+from dosegrad.errors import SettingsError
+from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
+from dosegrad.optimisation.solvers.protocols import Function, Solution, Watcher
+
+__all__ = ["CoordinateDescent"]
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateDescent:
+    """Coordinate descent with momentum, see :mod:`dosegrad.optimisation.descent`.
+
+    An iteration is a sweep. It takes squared deviations, over- and underdoses and mean doses;
+    what else there is among the objectives is minimised by L-BFGS-B, as are robust objectives,
+    those of other quantities than dose, and those under constraints.
+
+    Parameters
+    ----------
+    max_iterations
+        At most so many.
+    tolerance
+        Relative decrease that is too small to go on; 0 goes on to the end.
+    patience
+        Number of iterations over which the decrease counts.
+    """
+
+    max_iterations: int = 500
+    tolerance: float = 1e-4
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        if self.max_iterations < 1 or self.patience < 1:
+            raise SettingsError(
+                f"max_iterations {self.max_iterations} and patience {self.patience} must be at "
+                "least 1; leave them out to take the defaults."
+            )
+        if not 0 <= self.tolerance < 1:
+            raise SettingsError(
+                f"tolerance {self.tolerance} must be from 0 to below 1, such as 1e-4; it is the "
+                "relative decrease of the objective that is too small to go on."
+            )
+
+    def minimise(
+        self,
+        function: Function,
+        start: Array,
+        *,
+        scale: Array,
+        max_iterations: int,
+        watch: Watcher,
+    ) -> Solution:
+        """The best variables of any smooth ``function``, by L-BFGS-B; see :class:`Solver`."""
+        other = LBFGSB(self.max_iterations, self.tolerance, self.patience)
+        return other.minimise(
+            function, start, scale=scale, max_iterations=max_iterations, watch=watch
+        )
