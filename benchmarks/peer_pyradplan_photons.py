@@ -1,8 +1,7 @@
 """The peer's side of a benchmark: pyRadPlan plans TG-119 with nine photon fields.
 
 Run by ``tg119_photons.py`` in a process of its own; prints one line of JSON and leaves its masks,
-matrix and dose in the folder given. With ``sampled`` it draws far voxels at random, as it does
-unless told otherwise; ``exact`` keeps all within its radius, as dosegrad does.
+matrix and dose in the folder given.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from pyRadPlan import (
 )
 
 
-def main(patient_file: str, folder: str, voxels: str) -> None:
+def main(patient_file: str, folder: str) -> None:
     """Plan, time each stage, save what the other side is compared with."""
     ct, cst = load_patient(patient_file)
     plan = PhotonPlan(radiation_mode="photons", machine="Generic")
@@ -36,7 +35,6 @@ def main(patient_file: str, folder: str, voxels: str) -> None:
     }
     plan.prop_dose_calc = {
         "dose_grid": {"resolution": {"x": 5.0, "y": 5.0, "z": 5.0}},
-        "enable_dij_sampling": voxels == "sampled",
     }
     costs = {}
     stf, costs["steering"] = measure(lambda: generate_stf(ct, cst, plan))

@@ -1,6 +1,6 @@
 """TG-119 with nine photon fields: dosegrad and pyRadPlan in one go.
 
-    python benchmarks/tg119_photons.py [DATA_FOLDER] [exact|sampled]
+    python benchmarks/tg119_photons.py [DATA_FOLDER]
 
 Both programs read the same patient and machine file, use a 5 mm dose grid and 5 mm bixels at gantry
 angles 0, 40 ... 320. Each runs in a process of its own, so that growth of memory compares. Each of
@@ -32,11 +32,10 @@ HERE = Path(__file__).parent
 def main() -> None:
     """Run both, print the table."""
     data = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ["DOSEGRAD_DATA"])
-    voxels = sys.argv[2] if len(sys.argv) > 2 else "exact"
     patient_file = data / "phantoms/TG119.mat"
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "peer_pyradplan_photons.py", str(patient_file), folder, voxels],
+            [sys.executable, "peer_pyradplan_photons.py", str(patient_file), folder],
             cwd=HERE,
             capture_output=True,
             text=True,
@@ -87,7 +86,7 @@ def main() -> None:
     matrix = influence.matrix
     size = (matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes) / 1e6
     print(
-        f"peer's voxels: {voxels}; columns {beams.n_columns} (peer {peer['columns']}), non-zeros "
+        f"columns {beams.n_columns} (peer {peer['columns']}), non-zeros "
         f"{matrix.nnz} (peer {peer['nnz']}), matrix {size:.0f} MB (peer {peer['matrix_mb']:.0f} MB)"
     )
     print(
