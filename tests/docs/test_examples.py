@@ -76,6 +76,28 @@ def test_carbon_is_planned_in_rbe_weighted_dose(run_example):
 
 
 @pytest.mark.slow
+def test_a_checked_plan_agrees_and_its_changes_are_foretold(run_example):
+    """The last swelling of the script is 5 mm; its dose is recomputed here."""
+    names = run_example("05_check_dicom_plan.py")
+    study, change = names["study"], names["change"]
+    result = names["gamma"](study.dose, names["dose"], percent=2, distance=2)
+    assert result.pass_rate >= 0.95
+    swollen = names["phantom"]("head", swelling=5.0)
+    today = names["compute_dose"](swollen, study.plan, engine="yoda")
+    planned = names["dose"]
+    changes = {}
+    for name in ("CTV", "Brainstem"):
+        structure = names["patient"].structure(name)
+        before = planned.mean(structure)
+        changes[name] = (today.mean(structure) - before, before)
+    assert any(abs(true) >= 0.03 * before for true, before in changes.values())
+    true, before = changes["Brainstem"]
+    assert abs(true) > 0.01 * before
+    assert change.value == pytest.approx(true, rel=0.2)
+    assert abs(change.value - true) < 2.0 * change.uncertainty
+
+
+@pytest.mark.slow
 def test_moved_spots_are_worth_three_times_as_many_on_a_grid(run_example):
     """Both plans are scored again with the dose of one engine."""
     from dosegrad import compute_dose
