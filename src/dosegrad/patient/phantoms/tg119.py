@@ -92,7 +92,7 @@ def tg119_c_shape() -> Patient:
 
 
 def _canvas() -> Canvas:
-    return Canvas(centred_grid((88, 80, 128), (2.5, 2.5, 2.5)))
+    return Canvas(centred_grid((76, 80, 160), (3.0, 2.5, 2.0)))
 
 
 def _not_behind(canvas: Canvas) -> Array:
