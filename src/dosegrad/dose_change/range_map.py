@@ -42,7 +42,7 @@ def range_aware(
     --------
     >>> mapped, used = range_aware(60.0, -6.0)
     >>> round(float(mapped), 3), bool(used)
-    (-6.247, True)
+    (-6.253, True)
     """
     start, step = np.broadcast_arrays(
         np.asarray(planned, dtype=np.float64), np.asarray(change, dtype=np.float64)
