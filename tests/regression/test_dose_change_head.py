@@ -47,7 +47,7 @@ def cases():
     return rows
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_predicted_changes_are_those_recomputed(cases):
     for swelling, name, before, true, value, _ in cases:
         assert abs(value - true) <= 0.02 * before, (swelling, name)
@@ -55,13 +55,13 @@ def test_predicted_changes_are_those_recomputed(cases):
             assert abs(value - true) <= 0.2 * abs(true), (swelling, name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_errors_are_as_large_as_stated(cases):
     within = [abs(value - true) < 2.0 * spread for *_, true, value, spread in cases]
     assert sum(within) >= 0.8 * len(within)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_five_millimetres_matter(cases):
     assert any(
         abs(true) >= 0.03 * before for swelling, _, before, true, *_ in cases if swelling == 5.0
