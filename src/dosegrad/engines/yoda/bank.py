@@ -20,6 +20,9 @@ from dosegrad.engines.yoda.wet import Solved, refine_paths, solved_along
 
 __all__ = ["Solver", "make_bank", "solve_classes"]
 
+# Of each step of a path that is solved: the energy left is linear in between, and its slope, the
+# dose, jumps from part to part.
+_PARTS = 10
 _SAME = 1e-9  # mm, of depths that count as one
 
 
@@ -38,7 +41,7 @@ class Solver:
 def solve_classes(solver: Solver, layers: Layers) -> list[Solved]:
     """Solves along paths, those that lead their classes."""
     every = np.arange(layers.family.size)
-    refined = refine_paths(layers, every)
+    refined = refine_paths(layers, every, _PARTS)
     slowing = solver.slow_down(refined)
     record = solver.march(refined._replace(mass=slowing.mass), slowing)
     sums = np.cumsum(slowing.excess, axis=1)

@@ -189,19 +189,19 @@ class SharedMarch:
         return group, order[first]
 
 
-def refine_paths(layers: Layers, rows: NDArray[np.intp]) -> Layers:
-    """The paths in ``rows`` with every step cut into parts."""
+def refine_paths(layers: Layers, rows: NDArray[np.intp], parts: int = _PARTS) -> Layers:
+    """The paths in ``rows`` with every step cut into ``parts``."""
     count = np.diff(layers.offsets)[rows]
     picked = np.concatenate([np.arange(*layers.offsets[r : r + 2]) for r in rows])
-    parts = np.arange(_PARTS, dtype=np.int32)
-    step = (_PARTS * layers.step[picked][:, None] + parts).ravel()
-    owner = np.repeat(np.arange(len(rows)), count * _PARTS)
+    part = np.arange(parts, dtype=np.int32)
+    step = (parts * layers.step[picked][:, None] + part).ravel()
+    owner = np.repeat(np.arange(len(rows)), count * parts)
     order = np.lexsort([step, owner])
     return Layers(
         family=layers.family[rows],
-        offsets=np.concatenate([[0], np.cumsum(count * _PARTS)]).astype(np.int64),
+        offsets=np.concatenate([[0], np.cumsum(count * parts)]).astype(np.int64),
         step=step[order].astype(np.int32),
-        material=np.repeat(layers.material[picked], _PARTS)[order],
-        mass=np.repeat(layers.mass[picked] / _PARTS, _PARTS)[order],
-        n_steps=layers.n_steps * _PARTS,
+        material=np.repeat(layers.material[picked], parts)[order],
+        mass=np.repeat(layers.mass[picked] / parts, parts)[order],
+        n_steps=layers.n_steps * parts,
     )
