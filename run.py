@@ -149,7 +149,7 @@ def run_tests(arguments: list[str]) -> int:
     parser.add_argument("rest", nargs="*", help="more arguments for pytest, after --")
     options = parser.parse_args(arguments)
     environment = ready("test")
-    marks = ["-m", "not long" if options.slow else "not slow and not long"]
+    marks = [] if options.slow else ["-m", "not slow"]
     workers = ["-n", options.workers, "--dist", "worksteal"] if options.workers != "0" else []
     checks = {
         "format": ["ruff", "format", "--check", "."],

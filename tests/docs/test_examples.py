@@ -75,7 +75,7 @@ def test_carbon_is_planned_in_rbe_weighted_dose(run_example):
     assert 2.0 < curve.mean / plan.dose.mean(patient.structures["CTV"]) < 3.0
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_checked_plan_agrees_and_its_changes_are_foretold(run_example):
     """The last swelling of the script is 5 mm; its dose is recomputed here."""
     names = run_example("05_check_dicom_plan.py")
@@ -126,7 +126,7 @@ def test_the_robust_plan_stands_its_scenarios(run_example):
     assert report.worst().all_met
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_cluster_finds_the_plan_of_one_process(tmp_path):
     """As a program of its own, since its workers start the script anew."""
     import dosegrad as dg
@@ -144,7 +144,7 @@ def test_a_cluster_finds_the_plan_of_one_process(tmp_path):
     assert float(ended.stdout.split()[-1]) == pytest.approx(here.objective, rel=1e-6)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_nothing_better_is_hidden_below_the_front(run_example):
     """Twenty weighted sums at random weights, minimised by the other solver."""
     from dosegrad import evaluate, objectives, optimise

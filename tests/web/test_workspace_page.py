@@ -9,7 +9,7 @@ BROWSER = os.environ.get("DOSEGRAD_BROWSER") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="neither Chromium nor Chrome is installed"),
 ]
 LONG = 180_000
