@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "Bixels", "FieldMap", "Profiles", "Scene"]
+__all__ = ["BLOCK", "Bixels", "FieldMap", "Lattice", "Profiles", "Scene"]
 
 #: Voxels of one block of a :class:`Scene`. Compiled into the kernels.
 BLOCK: Final = 16
@@ -65,6 +65,34 @@ class Profiles(NamedTuple):
     raster: float
     shift: float
     mirrored: bool = True
+
+
+class Lattice(NamedTuple):
+    """Bixels of one width on a square lattice that holds a whole number of rasters.
+
+    ``table``: the convolved bixel, (steps + 1, steps + 1, n, 3, width) flattened: phase along y,
+    phase along x, cell along y, component, cell along x backwards; node number phase + steps *
+    cell. ``cells``: n, along an axis; ``width``: the same with room behind. ``middle``: the node,
+    or between which nodes, the bixel's centre lies. ``low`` (2,): x and y of the first bixel, mm.
+    ``rows``, ``columns``: bixels of the lattice along y and x. ``spacing``: between bixels, mm;
+    ``steps``: the same in rasters. ``scales`` (rows * columns,): relative fluence in air.
+    ``reach``, ``raster``, ``shift``: as of :class:`Bixels` and :class:`Profiles`, mm. ``sad``: mm.
+    """
+
+    table: NDArray[np.float32]
+    cells: int
+    width: int
+    middle: float
+    low: NDArray[np.float64]
+    rows: int
+    columns: int
+    spacing: float
+    steps: int
+    scales: NDArray[np.float32]
+    reach: float
+    raster: float
+    shift: float
+    sad: float
 
 
 class FieldMap(NamedTuple):

@@ -24,6 +24,7 @@ from dosegrad.engines.photon_kernel._setup import (
     skin_distance,
 )
 from dosegrad.engines.photon_kernel.field import box_of, field_maps
+from dosegrad.engines.photon_kernel.lattice import LatticeColumns, find_lattice
 from dosegrad.engines.photon_kernel.own_profiles import OwnProfiles
 from dosegrad.errors import BeamError, SettingsError, unknown_name
 from dosegrad.machine.kinds import Machine
@@ -191,7 +192,12 @@ class PhotonKernel:
         high = (bixels.centres + bixels.bounds[:, None]).max(axis=0)
         scene = prepare_scene(medium, machine, beam, voxels, (low, high), depths)
         columns = PhotonColumns(scene, bixels, profiles, own)
-        return columns.above(self.relative_cutoff) if self.relative_cutoff > 0 else columns
+        if self.relative_cutoff > 0:
+            return columns.above(self.relative_cutoff)
+        if self.lateral_plane != "isocentre" or own is not None or widths.size != 1:
+            return columns
+        found = find_lattice(bixels, profiles, float(widths[0]), machine.sad)
+        return columns if found is None else replace(columns, lattice=LatticeColumns(scene, *found))
 
     def forward(
         self, medium: ElectronDensity, beams: Beams, weights: Weights, voxels: IntArray
@@ -243,12 +249,16 @@ class PhotonKernel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotonColumns:
-    """Columns of one beam; see :class:`dosegrad.engines.protocols.BeamColumns`."""
+    """Columns of one beam; see :class:`dosegrad.engines.protocols.BeamColumns`.
+
+    Where bixels lie on a ``lattice``, that counts and fills them.
+    """
 
     scene: Scene
     bixels: Bixels
     profiles: Profiles
     own: OwnProfiles | None = None
+    lattice: LatticeColumns | None = None
 
     def above(self, share: float) -> PhotonColumns:
         """The same columns without entries below ``share`` of each column's highest dose."""
@@ -259,6 +269,8 @@ class PhotonColumns:
 
     def count(self) -> NDArray[np.int64]:
         """Number of entries of each column, (n_columns of the beam,)."""
+        if self.lattice is not None:
+            return self.lattice.count()
         counts = np.zeros(self.bixels.kinds.size, dtype=np.int64)
         for first, last in self._chunks():
             inputs = self._inputs(first, last) if self._has_floors else self._shared()
@@ -272,6 +284,9 @@ class PhotonColumns:
         values: Mapping[str, Float32Array],
     ) -> None:
         """Write rows and values into the arrays of a whole matrix, from ``indptr`` on."""
+        if self.lattice is not None:
+            self.lattice.fill(indptr, indices, values)
+            return
         n = self.bixels.kinds.size
         heads = np.array(indptr[:n], dtype=np.int64)
         before = float(heads[0]) / max(indices.size, 1)
