@@ -2,20 +2,23 @@
 
     python benchmarks/planner2d_latency.py [--moves 120]
 
-A headless Chromium drags a beam around the patient, as fast as pictures come; the page itself
-notes the time from each pointer event to the drawn picture, and to the frame that shows it.
+A headless Chromium drags a beam around the patient, 40 moves a second at most; the page itself
+notes the time from each pointer event to the drawn picture, and to the frame that shows it. The
+server runs in a process of its own, as with ``dosegrad web``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import sys
 import threading
 import time
 from math import cos, radians, sin
+from multiprocessing.connection import Connection
 
 import numpy as np
 
@@ -47,8 +50,8 @@ def measure(browser, url: str, n: int, energy: str, moves: int) -> dict[str, np.
         f"sessionStorage.setItem('dosegrad-planner2d', {json.dumps(plan(n, energy))})"
     )
     page.goto(url)
-    page.locator(".pill").wait_for(timeout=120_000)
-    page.wait_for_timeout(3000)
+    page.locator("main[data-state=settled]").wait_for(timeout=120_000)
+    page.wait_for_timeout(1000)
     box = page.locator(".stage").bounding_box()
     x0, y0 = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     radius = box["width"] * RING / VIEW
@@ -65,10 +68,21 @@ def measure(browser, url: str, n: int, energy: str, moves: int) -> dict[str, np.
         page.mouse.move(*at(7 + 1.3 * k))
         page.wait_for_timeout(25)
     page.mouse.up()
-    page.wait_for_timeout(500)
+    page.locator("main[data-state=settled]").wait_for(timeout=120_000)
     found = page.evaluate("window.dosegradLatency")
     page.close()
     return {name: np.array(values) for name, values in found.items()}
+
+
+def serve(line: Connection) -> None:
+    """A server that tells its port, and ends with its parent."""
+    server = make_server(port=0, host="127.0.0.1", folder=None, access=Access())
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    line.send(server.servers[0].sockets[0].getsockname()[1])
+    line.recv()
 
 
 def main() -> None:
@@ -84,16 +98,16 @@ def main() -> None:
     )
     if chromium is None:
         sys.exit("neither Chromium nor Chrome is installed")
-    server = make_server(port=0, host="127.0.0.1", folder=None, access=Access())
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    spawn = multiprocessing.get_context("spawn")
+    line, other = spawn.Pipe()
+    server = spawn.Process(target=serve, args=(other,), daemon=True)
+    server.start()
+    url = f"http://127.0.0.1:{line.recv()}"
     print(f"cores {os.cpu_count()}, load {os.getloadavg()[0]:.1f}; milliseconds, median / 95 %")
     print("beams  energy    server        move to drawn   move to shown   pictures")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        measure(browser, url, 2, "6 MV", 20)  # all compiled and loaded
         for energy in ("6 MV", "protons"):
             for n in (1, 4, 12):
                 found = measure(browser, url, n, energy, options.moves)
@@ -103,8 +117,8 @@ def main() -> None:
                 ]
                 print(f"{n:5d}  {energy:8}  {'   '.join(cells)}   {found['drawn'].size:5d}")
         browser.close()
-    server.should_exit = True
-    thread.join(timeout=5)
+    line.send(None)
+    server.join(timeout=5)
 
 
 if __name__ == "__main__":

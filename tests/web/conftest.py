@@ -1,6 +1,8 @@
-"""Servers of the pages for tests, each on a port of its own."""
+"""Servers of the pages for tests, each on a port of its own, and a browser to look at them."""
 
 import http.client
+import os
+import shutil
 import threading
 import time
 from contextlib import contextmanager
@@ -10,6 +12,13 @@ import pytest
 
 from dosegrad.web.security import Access
 from dosegrad.web.server import make_server
+
+#: Chromium or Chrome; tests that need one are skipped where there is none.
+BROWSER = os.environ.get("DOSEGRAD_BROWSER") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+#: Waits end with the state that is waited for; so long only where something is wrong, ms.
+PATIENCE = 240_000
 
 
 class Answer(NamedTuple):
@@ -29,7 +38,7 @@ class Running:
         )
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
-        for _ in range(400):
+        for _ in range(2400):
             if self.server.started:
                 break
             time.sleep(0.05)
@@ -59,7 +68,7 @@ class Running:
     def stop(self):
         self.server.should_exit = True
         self.server.force_exit = True
-        self.thread.join(timeout=10)
+        self.thread.join(timeout=60)
 
 
 @contextmanager
@@ -82,3 +91,53 @@ def served(tmp_path_factory):
 def serving():
     """Makes further servers: a context manager that takes what ``Running`` takes."""
     return running
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless browser for all tests."""
+    if BROWSER is None:
+        pytest.skip("neither Chromium nor Chrome is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox"], timeout=PATIENCE
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def new_context(browser):
+    """Makes contexts of the browser, patient and without motion; closed at the end."""
+    made = []
+
+    def make(**options):
+        options = {
+            "viewport": {"width": 1440, "height": 900},
+            "reduced_motion": "reduce",
+            **options,
+        }
+        context = browser.new_context(**options)
+        context.set_default_timeout(PATIENCE)
+        made.append(context)
+        return context
+
+    yield make
+    for context in made:
+        context.close()
+
+
+@pytest.fixture
+def clean_page(new_context):
+    """A page whose console must be clean at the end."""
+    page = new_context(accept_downloads=True).new_page()
+    complaints = []
+    page.on(
+        "console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    page.close()
+    assert complaints == []

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { TopBar } from "../shared/TopBar";
 import { CurvePanel, DvhPanel, ProbePanel } from "./ChartPanels";
 import { useChoices, useSection } from "./choices";
@@ -16,6 +16,7 @@ export function PlannerPage() {
   const store = useStore();
   const choices = useChoices();
   const section = useSection(store.plan.section.kind);
+  const main = useSettled(store, choices !== null && (store.plan.section.kind === "water" || section !== null));
   const [tool, setTool] = useState<Tool>("move");
   const [look, setLook] = useState<Look>({ map: "viridis", opacity: 0.78, wash: true, lines: true });
   const chooseTool = (next: Tool) => {
@@ -45,7 +46,7 @@ export function PlannerPage() {
       <TopBar page="/" status={store.status}>
         <Actions store={store} />
       </TopBar>
-      <main id="main" class="planner" tabIndex={-1}>
+      <main id="main" ref={main} class="planner" tabIndex={-1}>
         <h1 class="visually-hidden">Planner 2D</h1>
         <div class="left">
           <LessonPanel store={store} choices={choices} />
@@ -90,6 +91,15 @@ export function PlannerPage() {
       <div aria-live="assertive">{store.notice && <div class="toast">{store.notice}</div>}</div>
     </>
   );
+}
+
+/** Declares on the page's main element whether it shows its plan with all that belongs to it. */
+function useSettled(store: Store, loaded: boolean) {
+  const main = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    if (main.current) main.current.dataset["state"] = loaded && store.isSettled ? "settled" : "changing";
+  });
+  return main;
 }
 
 function Summary({ store }: { store: Store }) {

@@ -1,11 +1,11 @@
 // The picture that is worked in: dose on a canvas, and above it shapes that can be dragged.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { JSX } from "preact";
 import { BeamMarks } from "./BeamMarks";
 import { StructureMarks } from "./StructureMarks";
-import { paint, VIEW, type Look } from "./paint";
+import { DosePainter, VIEW, type Look } from "./paint";
 import { clamp } from "./plan";
-import type { Store } from "./store";
+import { useMoves, type Store } from "./store";
 
 export type Tool = "move" | "draw" | "probe";
 /** Takes what is dragged from a point to another, in mm; ``done`` at the end. */
@@ -21,21 +21,26 @@ export interface StageProps {
 
 export function Stage(props: StageProps) {
   const { store, look, tool, section } = props;
+  useMoves(store);
   const canvas = useRef<HTMLCanvasElement>(null);
   const svg = useRef<SVGSVGElement>(null);
   const drag = useRef<Drag | null>(null);
+  const last = useRef(""); // place of the pointer that was followed last
+  const raw = useRef<(event: PointerEvent) => void>(() => undefined);
   const [sketch, setSketch] = useState<[number, number][]>([]);
   const [shown, setShown] = useState(640); // side of the picture, CSS pixels
   const latest = useRef({ look, section });
   latest.current = { look, section };
 
-  const redraw = () => {
+  const painter = useMemo(() => new DosePainter(), []);
+
+  const redraw = (quick = false) => {
     const { look: l, section: s } = latest.current;
     if (canvas.current && store.picture && (store.plan.section.kind === "water" || s))
-      paint(canvas.current, store.plan, store.picture, s, l);
+      painter.paint(canvas.current, store.plan, store.picture, s, l, quick);
   };
   useEffect(() => {
-    store.painter = redraw;
+    store.painter = (picture) => redraw(!picture.final);
     const fit = () => {
       const box = canvas.current;
       if (!box) return;
@@ -53,7 +58,14 @@ export function Stage(props: StageProps) {
       observer.disconnect();
     };
   }, [store]);
-  useEffect(redraw, [look, section, store.picture === null]);
+  useEffect(() => {
+    // where browsers tell of moves as they come, do not wait for the next frame
+    const listener = (event: Event) => raw.current(event as PointerEvent);
+    const target = svg.current;
+    target?.addEventListener("pointerrawupdate", listener);
+    return () => target?.removeEventListener("pointerrawupdate", listener);
+  }, []);
+  useEffect(() => redraw(), [look, section, store.picture === null]);
 
   const width = store.picture?.header.width ?? widthOf(store);
   const view = width * VIEW;
@@ -70,6 +82,7 @@ export function Stage(props: StageProps) {
     if (event.button !== 0) return;
     event.stopPropagation();
     drag.current = take;
+    last.current = "";
     svg.current?.setPointerCapture(event.pointerId);
   };
   const down = (event: JSX.TargetedPointerEvent<SVGSVGElement>) => {
@@ -78,8 +91,15 @@ export function Stage(props: StageProps) {
     setSketch([place(event)]);
     svg.current?.setPointerCapture(event.pointerId);
   };
+  const follow = (event: PointerEvent) => {
+    const now = `${event.clientX}|${event.clientY}`;
+    if (!drag.current || now === last.current) return;
+    last.current = now;
+    drag.current(place(event), event);
+  };
+  raw.current = follow;
   const move = (event: JSX.TargetedPointerEvent<SVGSVGElement>) => {
-    if (drag.current) drag.current(place(event), event);
+    if (drag.current) follow(event);
     else if (sketch.length > 0) {
       const next = place(event);
       const last = sketch[sketch.length - 1];

@@ -1,6 +1,6 @@
-// The picture of a dose: section, wash and isodose lines on a canvas.
+// The picture of a dose: section, wash and isodose lines, pixel by pixel in one pass.
 import { table, type MapName } from "../shared/colours";
-import { addContour } from "../shared/contours";
+import { blurEdge, maskOf, type Mask } from "./mask";
 import type { Plan } from "./plan";
 import type { DosePicture } from "./store";
 
@@ -24,123 +24,161 @@ export const LEVELS: { percent: number; colour: string }[] = [
 
 /** How much wider the view is than the pixels of the dose: room for the beams' handles. */
 export const VIEW = 1.38;
+/** Pixels along a side while something is dragged; larger pictures are drawn once it rests. */
+const QUICK = 560;
 const LOWEST = 0.04; // of the prescription: below it the wash shows nothing
-const scratch = document.createElement("canvas");
-const tables = new Map<MapName, Uint8ClampedArray>();
+const STEPS = 1024; // of the tables over dose
 
 /** The top of the wash, Gy. */
 export const topDose = (plan: Plan, picture: DosePicture): number =>
   Math.max(1.1 * plan.prescription, Math.min(picture.header.max, 2 * plan.prescription));
 
-export function paint(
-  canvas: HTMLCanvasElement,
-  plan: Plan,
-  picture: DosePicture,
-  section: Uint8Array | null,
-  look: Look,
-): void {
-  const context = canvas.getContext("2d");
-  if (!context) return;
-  const n = picture.header.pixels;
-  scratch.width = scratch.height = n;
-  const small = scratch.getContext("2d");
-  if (!small) return;
-  const image = small.createImageData(n, n);
-  fill(image.data, plan, picture, section, look);
-  small.putImageData(image, 0, 0);
+/** What a dose looks like: tables over dose in steps, and places of the next line. */
+interface Shades {
+  key: string;
+  perGy: number;
+  red: Float32Array;
+  green: Float32Array;
+  blue: Float32Array;
+  share: Float32Array;
+  level: Float32Array;
+  line: Uint8Array;
+}
 
-  const size = canvas.width;
-  const side = size / VIEW;
-  const from = (size - side) / 2;
-  context.clearRect(0, 0, size, size);
-  context.imageSmoothingEnabled = true;
-  const skin = skinOf(plan, picture, size, side);
-  context.save();
-  if (skin) context.clip(skin);
-  context.drawImage(scratch, from, from, side, side);
-  context.restore();
-  if (skin) {
-    context.strokeStyle = "rgb(225 233 242 / 75%)";
-    context.lineWidth = Math.max(1.4, size / 500);
-    context.stroke(skin);
+export class DosePainter {
+  private shades: Shades | null = null;
+  private mask: Mask | null = null;
+  private image: ImageData | null = null;
+  private values = new Float32Array(0);
+  private readonly small = document.createElement("canvas");
+
+  /** Draws on the middle of ``canvas``; quick pictures may have fewer pixels than it. */
+  paint(
+    canvas: HTMLCanvasElement, plan: Plan, picture: DosePicture, section: Uint8Array | null,
+    look: Look, quick: boolean,
+  ): void {
+    const context = canvas.getContext("2d");
+    if (!context) return;
+    const side = Math.round(canvas.width / VIEW);
+    const m = quick ? Math.min(side, QUICK) : side;
+    const { pixels: n } = picture.header;
+    this.shades = shadesOf(this.shades, plan, topDose(plan, picture), look);
+    this.mask = maskOf(this.mask, plan.section, n, m, section);
+    if (this.values.length !== n * n) this.values = new Float32Array(n * n);
+    this.values.set(picture.values);
+    blurEdge(this.values, this.mask);
+    if (this.image?.width !== m) this.image = new ImageData(m, m);
+    const width = (Math.max(1.3, canvas.width / 560) * m) / side;
+    fill(new Uint32Array(this.image.data.buffer), m, n, this.values, this.mask, this.shades, look.lines, width);
+
+    const from = Math.round((canvas.width - side) / 2);
+    if (m === side) {
+      context.putImageData(this.image, from, from);
+      return;
+    }
+    if (this.small.width !== m) this.small.width = this.small.height = m;
+    this.small.getContext("2d")?.putImageData(this.image, 0, 0);
+    context.imageSmoothingEnabled = true;
+    context.clearRect(from, from, side, side);
+    context.drawImage(this.small, from, from, side, side);
   }
-  if (look.lines) strokeLines(context, plan, picture, from, side, n);
 }
 
-/** The skin of a section of water, so that its edge is smooth; null for phantoms. */
-function skinOf(plan: Plan, picture: DosePicture, size: number, side: number): Path2D | null {
-  if (plan.section.kind !== "water") return null;
-  const unit = side / picture.header.width;
-  const path = new Path2D();
-  const { semi_x, semi_y } = plan.section;
-  path.ellipse(size / 2, size / 2, semi_x * unit, semi_y * unit, 0, 0, 2 * Math.PI);
-  return path;
-}
-
-function fill(
-  data: Uint8ClampedArray,
-  plan: Plan,
-  picture: DosePicture,
-  section: Uint8Array | null,
-  look: Look,
-): void {
-  const { values } = picture;
-  const { pixels: n, width } = picture.header;
-  const colours = tables.get(look.map) ?? table(look.map);
-  tables.set(look.map, colours);
-  const top = topDose(plan, picture);
+function shadesOf(old: Shades | null, plan: Plan, top: number, look: Look): Shades {
+  const key = `${plan.prescription}|${top}|${look.map}|${look.opacity}|${look.wash}`;
+  if (old?.key === key) return old;
+  const colours = table(look.map);
+  const highest = Math.max(1.3 * plan.prescription, top);
+  const made: Shades = {
+    key,
+    perGy: (STEPS - 1) / highest,
+    red: new Float32Array(STEPS),
+    green: new Float32Array(STEPS),
+    blue: new Float32Array(STEPS),
+    share: new Float32Array(STEPS),
+    level: new Float32Array(STEPS),
+    line: new Uint8Array(STEPS),
+  };
   const lowest = LOWEST * plan.prescription;
-  const { semi_x, semi_y } = plan.section;
-  const half = (n - 1) / 2;
-  const pitch = width / n;
-  for (let j = 0, k = 0; j < n; j++) {
-    const v = ((j - half) * pitch) / semi_y;
-    for (let i = 0; i < n; i++, k++) {
-      let shade = 0;
-      if (section) shade = section[k] ?? 0;
-      else {
-        const u = ((i - half) * pitch) / semi_x;
-        if (u * u + v * v <= 1.06) shade = 100; // a little beyond the skin, which is clipped
-      }
-      const at = 4 * k;
-      if (shade === 0) {
-        data[at + 3] = 0;
+  for (let k = 0; k < STEPS; k++) {
+    const dose = k / made.perGy;
+    const c = 3 * Math.max(0, Math.min(255, Math.round((255 * dose) / top)));
+    made.red[k] = colours[c]!;
+    made.green[k] = colours[c + 1]!;
+    made.blue[k] = colours[c + 2]!;
+    if (look.wash && dose > lowest) made.share[k] = look.opacity * Math.min((dose - lowest) / (2 * lowest), 1);
+    let nearest = 0;
+    LEVELS.forEach(({ percent }, i) => {
+      const gap = Math.abs((percent / 100) * plan.prescription - dose);
+      if (gap < Math.abs((LEVELS[nearest]!.percent / 100) * plan.prescription - dose)) nearest = i;
+    });
+    made.line[k] = nearest;
+    made.level[k] = (LEVELS[nearest]!.percent / 100) * plan.prescription;
+  }
+  return made;
+}
+
+const LINES = LEVELS.map(({ colour }) => [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16)));
+const LINE_RED = Uint8Array.from(LINES, (c) => c[0]!);
+const LINE_GREEN = Uint8Array.from(LINES, (c) => c[1]!);
+const LINE_BLUE = Uint8Array.from(LINES, (c) => c[2]!);
+
+/** Pixels of the picture: dose between the dose's pixels, and how far the nearest line is from each. */
+function fill(
+  out: Uint32Array, m: number, n: number, values: Float32Array, mask: Mask, shades: Shades,
+  lines: boolean, width: number,
+): void {
+  const { cover, skin, grey } = mask;
+  const { red, green, blue, share, level, line, perGy } = shades;
+  const scale = n / m;
+  const core = width / 2 + 0.5;
+  const halo = 1.1 * width + 0.5;
+  for (let j = 0, k = 0; j < m; j++) {
+    const y = Math.min(Math.max((j + 0.5) * scale - 0.5, 0), n - 1.001);
+    const row = Math.floor(y);
+    const fy = y - row;
+    for (let i = 0; i < m; i++, k++) {
+      const alpha = cover[k]!;
+      if (alpha === 0) {
+        out[k] = 0;
         continue;
       }
-      const grey = shade <= 100 ? 14 + 0.62 * shade : 76 + 1.1 * (shade - 100);
-      const dose = values[k] ?? 0;
-      let share = 0;
-      if (look.wash && dose > lowest) share = look.opacity * Math.min((dose - lowest) / (2 * lowest), 1);
-      const c = 3 * Math.max(0, Math.min(255, Math.round((255 * dose) / top)));
-      data[at] = grey + share * ((colours[c] ?? 0) - grey);
-      data[at + 1] = grey + share * ((colours[c + 1] ?? 0) - grey);
-      data[at + 2] = grey + 4 + share * ((colours[c + 2] ?? 0) - grey - 4);
-      data[at + 3] = 255;
+      const x = Math.min(Math.max((i + 0.5) * scale - 0.5, 0), n - 1.001);
+      const column = Math.floor(x);
+      const fx = x - column;
+      const at = row * n + column;
+      const a = values[at]!, b = values[at + 1]!, c = values[at + n]!, d = values[at + n + 1]!;
+      const upper = a + fx * (b - a);
+      const lower = c + fx * (d - c);
+      const dose = upper + fy * (lower - upper);
+      const step = Math.min((dose * perGy + 0.5) | 0, STEPS - 1);
+      const s = share[step]!;
+      const g = grey[k]!;
+      let r = g + s * (red[step]! - g);
+      let v = g + s * (green[step]! - g);
+      let u = g + 4 + s * (blue[step]! - g - 4);
+      if (lines) {
+        const gap = Math.abs(dose - level[step]!);
+        const alongX = b - a + fy * (d - c - b + a);
+        const alongY = lower - upper;
+        const slope = scale * Math.sqrt(alongX * alongX + alongY * alongY);
+        if (gap < halo * slope) {
+          const away = gap / slope;
+          const dark = 1 - 0.55 * Math.min(halo - away, 1);
+          const bright = Math.max(Math.min(core - away, 1), 0);
+          const kind = line[step]!;
+          r = r * dark * (1 - bright) + LINE_RED[kind]! * bright;
+          v = v * dark * (1 - bright) + LINE_GREEN[kind]! * bright;
+          u = u * dark * (1 - bright) + LINE_BLUE[kind]! * bright;
+        }
+      }
+      const edge = skin[k]! * 0.00294; // at most three quarters of the skin's own colour
+      if (edge > 0) {
+        r += edge * (225 - r);
+        v += edge * (233 - v);
+        u += edge * (242 - u);
+      }
+      out[k] = (alpha << 24) | (u << 16) | (v << 8) | r;
     }
-  }
-}
-
-function strokeLines(
-  context: CanvasRenderingContext2D,
-  plan: Plan,
-  picture: DosePicture,
-  from: number,
-  side: number,
-  n: number,
-): void {
-  const to = (index: number) => from + ((index + 0.5) * side) / n;
-  const width = Math.max(1.3, context.canvas.width / 560);
-  context.lineCap = "butt"; // thousands of short pieces: round ends would cost more than the rest
-  for (const { percent, colour } of LEVELS) {
-    const level = (percent / 100) * plan.prescription;
-    if (level > picture.header.max) continue;
-    const path = new Path2D();
-    addContour(path, picture.values, n, level, to, to);
-    context.strokeStyle = "rgb(0 0 0 / 55%)";
-    context.lineWidth = 2.2 * width;
-    context.stroke(path);
-    context.strokeStyle = colour;
-    context.lineWidth = width;
-    context.stroke(path);
   }
 }

@@ -29,9 +29,13 @@ export interface DoseHeader {
   done: boolean;
   ms: number;
 }
+/** What a dose tells when the page did not ask what it is worth. */
+export type BriefHeader = Pick<DoseHeader, "id" | "width" | "pixels" | "max" | "ms">;
 export interface DosePicture {
   header: DoseHeader;
   values: Float32Array;
+  /** Whether it is no step on the way to another one. */
+  final: boolean;
 }
 export interface Curves {
   beam: number;
@@ -44,6 +48,7 @@ export interface Probe {
   dose: number;
   beams: { mu: number; dose: number; factors: { symbol: string; value: number; note: string }[] }[];
 }
+const NOTHING_KNOWN = { dvhTop: 1, structures: [], goals: [], rules: [], done: false };
 export type Painter = (picture: DosePicture) => void;
 
 interface Reply {
@@ -55,6 +60,8 @@ interface Reply {
 }
 
 const MOST_STEPS = 200;
+/** While something is dragged, histograms and goals follow after so many milliseconds. */
+const FACTS_EVERY = 110;
 const KEPT = "dosegrad-planner2d";
 
 /** Milliseconds from an input to the drawn, and to the shown, picture; for measuring. */
@@ -87,15 +94,26 @@ export class Store {
   private future: Plan[] = [];
   private settled: Plan;
   private listeners = new Set<() => void>();
+  private movers = new Set<() => void>();
+  private moving = false;
+  private facts: Plan | null = null;
+  private factsTime = 0;
+  private curvesOf = "";
+  private curvesSent = "";
+  private numbered: Plan | null = null;
+  private planNumber = 0;
   private line: Line;
   private number = 0;
   private doseOut = false;
   private doseWanted = false;
   private inputTime = 0;
   private sentTime = 0;
+  private sentPlan: Plan | null = null;
+  private sentFacts = true;
   private probeOut = false;
   private probeWanted = false;
   private curvesTimer = 0;
+  private laterTimer = 0;
   private noticeTimer = 0;
   private waiting = new Map<number, (reply: Reply) => void>();
 
@@ -106,6 +124,8 @@ export class Store {
         this.doseOut = this.probeOut = false;
         this.waiting.clear();
         this.busy = false;
+        this.facts = null;
+        this.curvesOf = "";
         this.askDose();
         this.askCurves();
         if (this.probePoint) this.askProbe();
@@ -133,21 +153,36 @@ export class Store {
       Math.max(plan.structures.length - 1, 0),
     );
     this.inputTime = how.at ?? performance.now();
+    this.moving = !how.keep;
     if (how.keep) this.settle();
     this.askDose();
     this.askCurves();
     if (this.probePoint) this.askProbe();
-    this.tell();
+    if (how.keep) this.tell();
+    else this.tellMovers();
   }
 
   /** The plan as it is becomes a step that can be undone. */
   settle(): void {
+    this.moving = false;
     if (this.plan === this.settled) return;
     this.past = [...this.past.slice(-MOST_STEPS), this.settled];
     this.future = [];
     this.settled = this.plan;
     keep(this.plan);
+    this.askDose();
     this.tell();
+  }
+
+  /** Whether the page shows all that belongs to its plan. */
+  get isSettled(): boolean {
+    return (
+      this.status === "open" &&
+      !this.busy &&
+      this.facts === this.plan &&
+      this.curvesOf === this.curvesKey() &&
+      !(this.doseOut || this.doseWanted || this.probeOut || this.probeWanted)
+    );
   }
 
   get canUndo(): boolean {
@@ -174,7 +209,7 @@ export class Store {
   private restore(plan: Plan): void {
     this.settled = plan;
     keep(plan);
-    this.change(plan, { keep: false });
+    this.change(plan, { keep: true });
   }
 
   select(what: { beam?: number; structure?: number }): void {
@@ -187,7 +222,10 @@ export class Store {
   setProbe(point: [number, number] | null): void {
     this.probePoint = point;
     if (point) this.askProbe();
-    else this.probe = null;
+    else {
+      this.probe = null;
+      this.probeWanted = false;
+    }
     this.tell();
   }
 
@@ -234,14 +272,23 @@ export class Store {
     });
   }
 
+  /** Asks for the dose unless it is there; while something moves, mostly without histograms. */
   private askDose(): void {
+    if (this.facts === this.plan) {
+      this.doseWanted = false;
+      return;
+    }
     if (this.doseOut) {
-      this.doseWanted = true;
+      const enough = this.sentPlan === this.plan && (this.sentFacts || this.moving);
+      this.doseWanted = !enough;
       return;
     }
     this.doseWanted = false;
-    this.sentTime = this.inputTime;
-    this.doseOut = this.line.send({ kind: "dose", id: ++this.number, state: this.plan });
+    const facts = !this.moving || performance.now() - this.factsTime > FACTS_EVERY;
+    this.sentTime = this.sentPlan === this.plan ? 0 : this.inputTime;
+    this.sentPlan = this.plan;
+    this.sentFacts = facts;
+    this.doseOut = this.line.send({ kind: "dose", id: ++this.number, facts, state: this.plan });
   }
 
   private askCurves(): void {
@@ -254,8 +301,17 @@ export class Store {
           id: ++this.number,
           state: this.plan,
           beam: this.selectedBeam,
-        });
+        }) && (this.curvesSent = this.curvesKey());
     }, 60);
+  }
+
+  /** What curves depend on: a number for the plan, and the beam. */
+  private curvesKey(): string {
+    if (this.plan !== this.numbered) {
+      this.numbered = this.plan;
+      this.planNumber++;
+    }
+    return `${this.planNumber}|${this.selectedBeam}`;
   }
 
   private askProbe(): void {
@@ -274,28 +330,53 @@ export class Store {
 
   private takeDose(bytes: ArrayBuffer): void {
     const length = new DataView(bytes).getUint32(0, true);
-    const header = JSON.parse(
+    const told = JSON.parse(
       new TextDecoder().decode(new Uint8Array(bytes, 4, length)),
-    ) as DoseHeader;
-    this.picture = { header, values: new Float32Array(bytes, 4 + length) };
+    ) as DoseHeader | BriefHeader;
+    const before = this.picture?.header ?? NOTHING_KNOWN;
+    this.picture = {
+      header: { ...before, ...told },
+      values: new Float32Array(bytes, 4 + length),
+      final: this.sentPlan === this.plan && this.sentFacts,
+    };
     this.doseOut = false;
     const from = this.sentTime;
+    if (this.sentFacts) {
+      this.facts = this.sentPlan;
+      this.factsTime = performance.now();
+    }
+    const shown = this.sentFacts;
     if (this.doseWanted) this.askDose();
     this.painter?.(this.picture);
-    note(from, header.ms);
+    note(from, told.ms);
     if (this.probeWanted) this.askProbe();
-    this.tell();
+    if (!this.doseOut && this.facts !== this.plan) this.askLater();
+    if (shown) this.tell();
+  }
+
+  /** Histograms of what is drawn, if nothing moves on for a moment. */
+  private askLater(): void {
+    clearTimeout(this.laterTimer);
+    this.laterTimer = window.setTimeout(() => {
+      if (this.facts === this.plan) return;
+      this.factsTime = 0;
+      this.askDose();
+    }, FACTS_EVERY);
   }
 
   private take(reply: Reply): void {
-    if (reply.kind === "curves") this.curves = reply as unknown as Curves;
-    else if (reply.kind === "probe") {
+    if (reply.kind === "curves") {
+      this.curves = reply as unknown as Curves;
+      this.curvesOf = this.curvesSent;
+    } else if (reply.kind === "probe") {
       this.probeOut = false;
       if (this.probePoint) this.probe = reply as unknown as Probe;
       if (this.probeWanted) this.askProbe();
     } else if (reply.kind === "error") {
+      if (this.doseOut) this.facts = this.sentPlan; // nothing better comes until the plan changes
       this.doseOut = this.probeOut = false;
       this.busy = false;
+      if (this.doseWanted) this.askDose();
       this.say(reply.message ?? "The server could not do that.");
     }
     this.waiting.get(reply.id)?.(reply);
@@ -310,8 +391,20 @@ export class Store {
     return () => this.listeners.delete(listener);
   }
 
+  /** Called at once when something is dragged; all else is told when there is more to say. */
+  listenToMoves(mover: () => void): () => void {
+    this.movers.add(mover);
+    return () => this.movers.delete(mover);
+  }
+
   private tell(): void {
+    unsettle();
     for (const listener of this.listeners) listener();
+  }
+
+  private tellMovers(): void {
+    unsettle();
+    for (const mover of this.movers) mover();
   }
 }
 
@@ -320,22 +413,38 @@ let shared: Store | null = null;
 /** The page's one store; components that use it are drawn again when it changes. */
 export function useStore(): Store {
   const store = (shared ??= new Store());
+  useTold((listener) => store.listen(listener), store);
+  return store;
+}
+
+/** Draws a component again for each step of what is dragged. */
+export function useMoves(store: Store): void {
+  useTold((mover) => store.listenToMoves(mover), store);
+}
+
+function useTold(listen: (listener: () => void) => () => void, store: Store): void {
   const [, redraw] = useState(0);
   useEffect(() => {
     let asked = 0;
-    const stop = store.listen(() => {
+    const stop = listen(() => {
       if (!asked)
         asked = requestAnimationFrame(() => {
           asked = 0;
           redraw((n) => n + 1);
         });
     });
+    redraw((n) => n + 1); // what was told before there was a listener
     return () => {
       cancelAnimationFrame(asked);
       stop();
     };
   }, [store]);
-  return store;
+}
+
+/** Declares that the page does not yet show its plan; useSettled in Page.tsx takes it back. */
+function unsettle(): void {
+  const main = document.querySelector<HTMLElement>("main.planner");
+  if (main) main.dataset["state"] = "changing";
 }
 
 function note(from: number, server: number): void {

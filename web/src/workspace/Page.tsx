@@ -1,5 +1,5 @@
 // The planning workspace: slices in the middle, the case to the left, the plan to the right.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { TopBar } from "../shared/TopBar";
 import { BeamsEye } from "./BeamsEye";
 import { ComparisonPanel, FrontPanel } from "./ChoicePanels";
@@ -14,13 +14,14 @@ import "./workspace.css";
 
 export function WorkspacePage() {
   const store = useStore();
+  useLayoutEffect(() => store.drawn());
   const [opening, setOpening] = useState(false);
   const opened = store.case !== null;
   const height = useChartHeight();
   return (
     <>
       <TopBar page="/workspace" status={store.status} />
-      <main id="main" class={opened ? "workspace" : "ws-start"} data-ready={store.ready ? "" : undefined} tabIndex={-1}>
+      <main id="main" data-page="workspace" class={opened ? "workspace" : "ws-start"} data-ready={store.ready ? "" : undefined} tabIndex={-1}>
         <h1 class="visually-hidden">Planning workspace</h1>
         {store.refused && <p class="panel" role="alert">{store.refused}</p>}
         {!opened && !store.refused && (

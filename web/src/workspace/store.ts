@@ -90,6 +90,11 @@ export class Store {
   private painting = 0;
   private navigateSent = 0;
   private navigateNext: { limits: Record<string, number>; prefer: string | null } | null = null;
+  private greeted = false;
+  private asked = false; // something that the server has not yet begun or refused
+  private fetching = 0;
+  private settingsOut = 0;
+  private shown = -1;
   private wantsRestore = false;
   private caseShown = "";
 
@@ -98,7 +103,9 @@ export class Store {
     this.session = this.kept.session;
     this.keep();
     this.line = new Line(`/api/workspace/live?session=${this.session}`, {
-      onOpen: () => undefined,
+      onOpen: () => {
+        this.greeted = false;
+      },
       onText: (text) => this.take(JSON.parse(text) as Message),
       onBytes: () => undefined,
       onStatus: (status) => {
@@ -106,12 +113,36 @@ export class Store {
         this.tell();
       },
     });
-    void fetch("/api/workspace/choices")
+    this.fetchChoices();
+  }
+
+  private fetchChoices(): void {
+    fetch("/api/workspace/choices")
       .then((answer) => answer.json() as Promise<Choices>)
       .then((choices) => {
         this.choices = choices;
         this.tell();
-      });
+      })
+      .catch(() => setTimeout(() => this.fetchChoices(), 2000));
+  }
+
+  /** Whether nothing is on its way that would change what the page shows. */
+  get isSettled(): boolean {
+    const waits = !this.greeted || this.asked || this.job !== null || this.navigateSent > 0 || this.navigateNext !== null;
+    const sends = this.settingsTimer !== 0 || this.settingsOut > 0;
+    const loads = this.fetching > 0 || this.choices === null;
+    const draws = this.painting !== 0 || this.soon !== 0 || this.shown !== this.revision;
+    return this.status === "open" && !(waits || sends || loads || draws);
+  }
+  /** To be called once components have been drawn. */
+  drawn(): void {
+    this.shown = this.revision;
+    this.declare();
+  }
+  /** Says on the page's main element whether it is settled. */
+  private declare(): void {
+    const main = document.querySelector<HTMLElement>("main[data-page=workspace]");
+    if (main) main.dataset["state"] = this.isSettled ? "settled" : "changing";
   }
 
   close(): void {
@@ -130,6 +161,7 @@ export class Store {
     this.revision++;
     for (const listener of this.listeners) listener();
     this.paint();
+    this.declare();
   }
   paint(): void {
     if (this.painting) return;
@@ -137,6 +169,7 @@ export class Store {
       this.painting = 0;
       const start = performance.now();
       for (const painter of this.painters) painter();
+      this.declare();
       frames.push(time);
       drawing.push(performance.now() - start);
       if (frames.length > 5000) {
@@ -170,11 +203,12 @@ export class Store {
     this.kept.source = source;
     this.kept.settings = null;
     this.keep();
-    this.send({ kind: "open", source });
+    this.asked = this.send({ kind: "open", source });
   }
   start(job: JobName, path: string | null = null): void {
     this.flushSettings();
-    this.send({ kind: "job", job, path });
+    this.asked = this.send({ kind: "job", job, path });
+    this.declare();
   }
   cancel(): void {
     this.send({ kind: "cancel" });
@@ -206,6 +240,7 @@ export class Store {
     this.cross = cross;
     this.paint();
     this.tellSoon();
+    this.declare();
   }
   scroll(plane: Plane, slices: number): void {
     const grid = this.case?.grid;
@@ -237,14 +272,16 @@ export class Store {
     }, 80);
   }
 
-  private send(message: unknown): void {
-    if (!this.line.send(message)) this.say("There is no connection to the server; try again when it is back.");
+  private send(message: unknown): boolean {
+    const sent = this.line.send(message);
+    if (!sent) this.say("There is no connection to the server; try again when it is back.");
+    return sent;
   }
   private flushSettings(): void {
     clearTimeout(this.settingsTimer);
     if (!this.settingsTimer || !this.state.settings) return;
     this.settingsTimer = 0;
-    this.send({ kind: "settings", settings: this.state.settings });
+    if (this.send({ kind: "settings", settings: this.state.settings })) this.settingsOut++;
   }
   private sendNavigation(): void {
     const next = this.navigateNext;
@@ -264,10 +301,15 @@ export class Store {
         this.job = message.job;
         this.live = message.live;
         this.lines = message.lines;
+        this.asked = false;
+        this.settingsOut = 0;
         this.volumes = emptyVolumes();
         this.versions.clear();
         this.adopt(message.volumes);
         this.enterCase();
+        break;
+      case "noted":
+        this.settingsOut = message.all ? 0 : Math.max(this.settingsOut - 1, 0);
         break;
       case "state":
         this.merge(message.parts);
@@ -276,6 +318,7 @@ export class Store {
         this.adopt(message.volumes);
         break;
       case "job":
+        this.asked = false;
         this.job = message.job.name === "navigate" ? null : message.job;
         if (message.job.stage !== "moving spots") this.moving = null;
         break;
@@ -298,6 +341,8 @@ export class Store {
         this.ended(message);
         break;
       case "error":
+        this.asked = false;
+        this.settingsOut = 0;
         this.say(message.message);
         break;
       case "refused":
@@ -311,9 +356,10 @@ export class Store {
   /** A new workspace on the server: either the first, or the server has begun anew. */
   private greet(isNew: boolean): void {
     const { source, settings } = this.kept;
+    this.greeted = true;
     if (!isNew || !source) return;
     this.wantsRestore = true;
-    this.send({ kind: "open", source, settings });
+    this.asked = this.send({ kind: "open", source, settings });
   }
 
   private ended(message: { job: string; state: string; message: string }): void {
@@ -371,7 +417,11 @@ export class Store {
         continue;
       }
       this.versions.set(name, entry.version);
-      void this.fetchVolume(name, entry);
+      this.fetching++;
+      void this.fetchVolume(name, entry).finally(() => {
+        this.fetching--;
+        this.tell();
+      });
     }
   }
 
@@ -385,7 +435,6 @@ export class Store {
     else if (name === "dose" || name === "difference" || name === "gamma")
       this.volumes[name] = readVolume(bytes, header) as Volume;
     this.volumes = { ...this.volumes };
-    this.tell();
   }
 
   private keep(): void {
@@ -410,6 +459,7 @@ type Message =
   | ({ kind: "spots" } & MovingSpots)
   | { kind: "lines"; lines: string[] }
   | { kind: "watchers"; n: number }
+  | { kind: "noted"; all?: boolean }
   | { kind: "saved"; path: string }
   | { kind: "ended"; job: string; state: string; message: string }
   | { kind: "error" | "refused"; message: string };

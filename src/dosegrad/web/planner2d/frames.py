@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
+from dosegrad.arrays import Array
 from dosegrad.errors import DosegradError
 from dosegrad.web.planner2d.dose import factors_at, total_dose
 from dosegrad.web.planner2d.export import plan_toml
@@ -41,9 +42,10 @@ class _Asked(Model):
 
 
 class DoseRequest(_Asked):
-    """The dose of the plan."""
+    """The dose of the plan, and what it is worth unless the page does not ask."""
 
     kind: Literal["dose"]
+    facts: bool = True
 
 
 class CurvesRequest(_Asked):
@@ -90,52 +92,61 @@ def answer(text: str | bytes) -> bytes | str:
         return _json({"kind": "error", "id": 0, "message": _understandable(error)})
     try:
         if isinstance(request, DoseRequest):
-            return dose_frame(request.state, request.id)
+            return dose_frame(request.state, request.id, facts=request.facts)
         return _json({"kind": request.kind, "id": request.id, **_content(request)})
     except DosegradError as error:
         return _json({"kind": "error", "id": request.id, "message": str(error)})
 
 
-def dose_frame(state: PlanState, number: int) -> bytes:
+def dose_frame(state: PlanState, number: int, *, facts: bool = True) -> bytes:
     """The dose of a plan, float32 Gy, rows from the top, behind a header.
 
     Bytes: length of the header (uint32, little endian), the header as JSON padded with blanks to
-    a multiple of four bytes, then the values.
+    a multiple of four bytes, then the values. The header tells histograms, goals and what a lesson
+    asks for unless ``facts`` is false, as between two steps of a drag.
     """
     start = time.perf_counter()
     canvas = canvas_of(state.section)
     dose = total_dose(state)
     image = np.zeros(canvas.inside.size, dtype=np.float32)
     image[canvas.inside] = dose
-    curves = histograms(state, dose)
-    verdicts = judge(state, curves)
-    rules, done = check(state, verdicts)
-    top = 1.05 * max(float(dose.max(initial=0.0)), state.prescription)
+    told = _worth(state, dose) if facts else {}
     header = _json(
         {
             "id": number,
             "width": canvas.width,
             "pixels": round(canvas.inside.size**0.5),
             "max": float(dose.max(initial=0.0)),
-            "dvhTop": top,
-            "structures": [
-                {
-                    "name": name,
-                    "mean": _finite(c.mean),
-                    "min": _finite(c.minimum),
-                    "max": _finite(c.maximum),
-                    "dvh": curve_points(c, top) if c.doses.size else [],
-                }
-                for name, c in curves.items()
-            ],
-            "goals": [_verdict(v) for v in verdicts],
-            "rules": [_verdict(v) for v in rules],
-            "done": done,
+            **told,
             "ms": round(1e3 * (time.perf_counter() - start), 2),
         }
     ).encode()
     header += b" " * (-len(header) % 4)
     return struct.pack("<I", len(header)) + header + image.tobytes()
+
+
+def _worth(state: PlanState, dose: Array) -> dict[str, object]:
+    """Histograms, goals and the lesson's rules."""
+    curves = histograms(state, dose)
+    verdicts = judge(state, curves)
+    rules, done = check(state, verdicts)
+    top = 1.05 * max(float(dose.max(initial=0.0)), state.prescription)
+    return {
+        "dvhTop": top,
+        "structures": [
+            {
+                "name": name,
+                "mean": _finite(c.mean),
+                "min": _finite(c.minimum),
+                "max": _finite(c.maximum),
+                "dvh": curve_points(c, top) if c.doses.size else [],
+            }
+            for name, c in curves.items()
+        ],
+        "goals": [_verdict(v) for v in verdicts],
+        "rules": [_verdict(v) for v in rules],
+        "done": done,
+    }
 
 
 def split_frame(frame: bytes) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float32]]]:

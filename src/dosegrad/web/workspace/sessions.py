@@ -35,6 +35,8 @@ PATIENCE: Final = 8.0
 #: Lines of the log that are kept, and messages that wait for a slow page.
 _LINES: Final = 200
 _WAITING: Final = 400
+#: Number of what asks for no job: new settings.
+_SETTINGS: Final = -1
 
 _log = logging.getLogger("dosegrad.web")
 
@@ -147,8 +149,10 @@ class Session:
     def _settle(self, request: SettingsRequest) -> None:
         self._state["settings"] = request.settings.model_dump(mode="json")
         self._tell({"kind": "state", "parts": {"settings": self._state["settings"]}})
-        if self._process is not None:
-            self._process.send(request.model_dump(mode="json"))
+        if self._process is None:
+            self._tell({"kind": "noted"})
+        else:
+            self._process.send({**request.model_dump(mode="json"), "ticket": _SETTINGS})
 
     def _running(self) -> WorkProcess:
         """The process, started anew if it has ended; it then opens the case again."""
@@ -228,6 +232,11 @@ class Session:
 
     def _ended(self, content: dict[str, Any]) -> None:
         """The end of what was asked for; that of settings, or of opening again, is none."""
+        if content["ticket"] == _SETTINGS:
+            self._tell({"kind": "noted"})
+            if content["state"] == "failed":
+                self._tell({"kind": "error", "message": content["message"]})
+            return
         if self._job is not None and content["ticket"] == self._ticket:
             self._finish(str(self._job["name"]), content["state"], content["message"])
 
@@ -246,6 +255,7 @@ class Session:
         if process is not self._process:
             return
         self._process = None
+        self._tell({"kind": "noted", "all": True})
         if self._job is None:
             return
         cancelled = self._job["state"] == "cancelling"
