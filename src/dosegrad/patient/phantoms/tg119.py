@@ -36,8 +36,8 @@ def tg119_multi_target() -> Patient:
 def tg119_prostate() -> Patient:
     """Prostate of 40 mm x 26 mm x 65 mm with 6 mm as PTV, Rectum of 15 mm across, Bladder.
 
-    The rectum runs behind the prostate, whose back it dents; the bladder, 50 mm x 40 mm x 50 mm,
-    lies on its upper end.
+    The rectum runs behind the prostate, whose back it dents, a third of it in the PTV where that is
+    widest; the bladder, 50 mm x 40 mm x 50 mm, lies on its upper end.
     """
     canvas = _canvas()
     rectum = canvas.tube((0.0, 17.5, -70.0), (0.0, 17.5, 70.0), 7.5)
@@ -96,8 +96,8 @@ def _canvas() -> Canvas:
 
 
 def _not_behind(canvas: Canvas) -> Array:
-    """All in front of the line through the middle of the rectum."""
-    return canvas.y - 17.5
+    """All in front of a line that leaves a third of the rectum's section before it."""
+    return canvas.y - 15.5
 
 
 def _in_slab(name: str, canvas: Canvas, regions: dict[str, Region]) -> Patient:
