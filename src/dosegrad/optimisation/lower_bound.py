@@ -116,7 +116,7 @@ def plane_minimum(constant: float, slope: Array, regions: Regions, tops: Array) 
     reach = doses.max(axis=0, initial=0.0)
     if (slope < -1e-12 * np.abs(slope).max(initial=0.0))[reach <= 0].any():
         return -np.inf
-    whole = regions.shares[known] >= 1.0
+    whole = (regions.shares[known] >= 1.0) & (limits > 0)
     eased, spent = slope, 0.0
     for row in np.flatnonzero(whole):
         price = _SLIGHT * max(abs(constant), 1e-300) / limits[row]
@@ -125,7 +125,13 @@ def plane_minimum(constant: float, slope: Array, regions: Regions, tops: Array) 
     if not short.size:
         return constant - spent
     scale = reach[short]
-    found = linprog(
-        limits, A_ub=-(doses[:, short] / scale).T, b_ub=eased[short] / scale, method="highs-ds"
-    )
-    return constant - spent - float(found.fun) if found.status == 0 else -np.inf
+    needed = -eased[short] / scale
+    unit = float(needed.max())  # the programme is solved to an absolute tolerance
+    rows = (doses[:, short] / scale).T
+    found = linprog(limits, A_ub=-rows, b_ub=-needed / unit, method="highs-ds")
+    if found.status != 0:
+        return -np.inf
+    prices = np.maximum(found.x, 0.0) * unit
+    # what the programme's tolerance left uncovered is covered by the region that does it best
+    np.add.at(prices, rows.argmax(axis=1), np.maximum(needed - rows @ prices, 0.0))
+    return constant - spent - float(limits @ prices)

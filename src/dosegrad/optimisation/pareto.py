@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -17,40 +17,33 @@ from dosegrad.evaluation.clinical_goals import Goal, evaluate
 from dosegrad.executor import resolve_executor
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import in_kernel_types, multiply
+from dosegrad.objectives.mean import MeanDose
 from dosegrad.objectives.structure_objective import StructureObjective
 from dosegrad.optimisation.descent import TailLimit
+from dosegrad.optimisation.front_search import FrontSearch
 from dosegrad.optimisation.goal_limits import GoalLimit, goal_limits
 from dosegrad.optimisation.lower_bound import form_regions
-from dosegrad.optimisation.pareto_front import FrontShape, ParetoFront
-from dosegrad.optimisation.sandwich import Corner, corners
+from dosegrad.optimisation.pareto_front import ParetoFront
 from dosegrad.optimisation.separable import is_separable, join_terms
 from dosegrad.optimisation.weighted_sums import FrontPoint, Task, TradeProblem, solve
 from dosegrad.optimisation.wishes import make_terms, prescription
 from dosegrad.plan import Plan
-from dosegrad.progress import report
 
 __all__ = ["Trade", "pareto_front", "trade_problem"]
 
 #: What is traded, by names of the user's choice.
 Trade: TypeAlias = Mapping[str, StructureObjective | Sequence[StructureObjective]]
 
-#: Share of each other objective at an end of the front, where one is to be as good as it can be,
-#: in units of the values of a plan in the middle.
-_ASIDE: Final = 0.01
-#: Each plan is brought so close to its bound, as a share of the gap asked for.
-_CLOSE: Final = 0.3
-#: Rounds of the first plans and of later ones, see :mod:`dosegrad.optimisation.weighted_sums`.
-_FIRST_ROUNDS: Final = 3
-_ROUNDS: Final = 6
-#: Weights nearer than this, in units of the ranges, give the same plan.
-_ALIKE: Final = 2e-3
 #: Limits are tightened at most so many times, by what goals lack times this, or by a share of the
-#: limit where they lack volume.
-_MOST_TIMES: Final = 6
+#: limit where they lack volume; each time by a larger part.
+_MOST_TIMES: Final = 8
 _MORE: Final = 1.1
+_MORE_EACH_TIME: Final = 1.5
 _NUDGE: Final = 0.01
 #: Goals are looked at where a limit is kept by no more than this share of it.
 _FAR: Final = 0.2
+#: A squared objective leads to a limit if it is about this share of its rows.
+_HELD: Final = 0.5
 #: A limit counts as missed from this share of it.
 _MISSED: Final = 1e-3
 
@@ -72,8 +65,12 @@ def pareto_front(
     next weights are those in whose direction planes and mixtures of plans are farthest apart,
     until they are nowhere farther apart than the gap.
 
+    An objective that changes by less than one per cent of its value between the plans is not
+    traded, whether it is constant or agrees with the others; the message names it.
+
     The front ends where one objective counts a hundred times as much as another, in units of the
-    values of a plan in the middle. Beyond, little is won at any price.
+    values of a plan in the middle. Beyond, little is won at any price; the gap is about weights
+    within these ends.
 
     Goals on points of the histogram enter as limits on the mean dose of the coldest or hottest
     part, which are convex and imply them; they are tightened where a plan misses a goal all the
@@ -108,133 +105,23 @@ def pareto_front(
     PlanError
         If there are fewer than two objectives, or the goals cannot be kept together.
     CapabilityError
-        If an objective is of another kind.
+        If an objective is of another kind, or all are mean doses.
     """
     problem, kept = trade_problem(influence, trade, goals)
     start = _start(influence, problem, kept)
-    for _ in range(_MOST_TIMES):
-        search = _Search(problem, tuple(trade), gap, max_plans, _runner(cluster, problem))
+    for attempt in range(_MOST_TIMES):
+        search = FrontSearch(problem, tuple(trade), gap, max_plans, _runner(cluster, problem))
         search.begin(start)
-        _check_kept(search.points, kept)
+        _check_kept(search.points, kept, problem)
         lacking = _lacking(influence, search.points, kept)
         if not lacking.any():
             search.run()
             lacking = _lacking(influence, search.points, kept)
             if not lacking.any():
-                break
-        problem = _tightened(problem, lacking)
-    return search.front(influence, fractions)
-
-
-@dataclass(slots=True, eq=False)
-class _Search:
-    """A front that is being filled."""
-
-    problem: TradeProblem
-    names: tuple[str, ...]
-    gap: float
-    max_plans: int
-    run_tasks: Callable[[Sequence[Task]], list[FrontPoint]]
-    points: list[FrontPoint] = field(default_factory=list)
-    reached: float = np.inf
-    top: Array = field(default_factory=lambda: np.zeros(0))
-
-    def begin(self, start: Array) -> None:
-        """The plans at the ends of the front and one in the middle."""
-        n = len(self.names)
-        scale = np.maximum(self.problem.values(*self._dose(start)), 1e-9)
-        for _ in range(2):  # the first plan tells what values are like
-            weights = 1.0 / scale / n
-            none = np.zeros(len(self.problem.limits))
-            first = solve(Task(weights, start, none, np.inf, n_rounds=1), self.problem)
-            start, scale = first.variables, np.maximum(first.values, 1e-9)
-        aside = np.full((n, n), _ASIDE) + (1.0 - n * _ASIDE) * np.eye(n)
-        self._solve([*(aside / scale), 1.0 / scale / n], first, self.gap, _FIRST_ROUNDS)
-        self.top = np.array([p.values for p in self.points]).max(axis=0)
-
-    def run(self) -> None:
-        """Solve weighted sums until the gap is small enough."""
-        while len(self.points) < self.max_plans:
-            found = self._corners()
-            self.reached = max(found[0].distance, 0.0)
-            words = f"{len(self.points)} plans, gap {self.reached:.3g}"
-            report("front", min(self.gap / max(self.reached, 1e-12), 1.0), words)
-            if self.reached <= self.gap:
-                return
-            chosen = self._worth(found)
-            if not chosen:
-                return
-            self._solve([corner.weights for corner in chosen], None, _CLOSE * self.gap, _ROUNDS)
-        self.reached = max(self._corners()[0].distance, 0.0)
-
-    def front(self, influence: Influence, fractions: int) -> ParetoFront:
-        """The plans found, those that others beat left out."""
-        points = [p for p in self.points if not _is_beaten(p, self.points)]
-        points.sort(key=lambda p: tuple(p.values))
-        plans = tuple(_as_plan(influence, p, self.names, fractions) for p in points)
-        shape = FrontShape(
-            self.names,
-            np.array([p.values for p in points]),
-            np.array([p.weights for p in self.points]),
-            np.array([p.bound for p in self.points]),
-            self._ranges(),
-        )
-        held = self.reached <= self.gap
-        words = "converged: the gap is as small as asked for" if held else self._short()
-        return ParetoFront(plans, shape, float(self.reached), words)
-
-    def _short(self) -> str:
-        return (
-            f"not converged: the gap is {self.reached:.3g} after {len(self.points)} plans; raise "
-            "max_plans, or ask for a wider gap"
-        )
-
-    def _ranges(self) -> Array:
-        values = np.array([p.values for p in self.points])
-        least = 1e-9 * np.abs(values).max(axis=0) + 1e-12
-        return np.asarray(np.maximum(self.top - values.min(axis=0), least))
-
-    def _corners(self) -> list[Corner]:
-        planes = [p for p in self.points if np.isfinite(p.bound)]
-        n = len(self.names)
-        normals = np.array([*(p.weights for p in planes), *np.eye(n)])
-        offsets = np.array([*(p.bound for p in planes), *np.zeros(n)])
-        values = np.array([p.values for p in self.points])
-        return corners(values, normals, offsets, self.top, self._ranges())
-
-    def _worth(self, found: list[Corner]) -> list[Corner]:
-        """Corners to look at next: the farthest, in directions that are not known well."""
-        chosen: list[Corner] = []
-        ranges = self._ranges()
-        for corner in found:
-            if corner.distance <= self.gap or len(chosen) >= 2 * (len(self.names) - 1):
-                break
-            known = [p.weights * ranges / (p.weights @ ranges) for p in self.points]
-            near = [float(np.abs(corner.weights * ranges - k).max()) for k in known]
-            alike = [p for p, off in zip(self.points, near, strict=True) if off < _ALIKE]
-            taken = [float(np.abs((corner.weights - c.weights) * ranges).max()) for c in chosen]
-            tried = len(alike) > 1 or any(p.slack <= self.gap * (p.weights @ ranges) for p in alike)
-            if not tried and min(taken, default=1.0) > _ALIKE:
-                chosen.append(corner)
-        return chosen
-
-    def _solve(
-        self, weights: Sequence[Array], first: FrontPoint | None, close: float, rounds: int
-    ) -> None:
-        """Add the plans of ``weights``; start from ``first``, or from the best by each of them."""
-        tasks = []
-        for row in weights:
-            near = first if first is not None else self._nearest(row)
-            factor = float(row @ near.values) / float(near.weights @ near.values)
-            tasks.append(Task(row, near.variables, near.multipliers * factor, close, rounds))
-        self.points.extend(self.run_tasks(tasks))
-
-    def _nearest(self, weights: Array) -> FrontPoint:
-        """The plan that is best by these weights."""
-        return min(self.points, key=lambda p: float(weights @ p.values))
-
-    def _dose(self, variables: Array) -> tuple[Array, Array]:
-        return self.problem.parts.unit.columns.as_matrix() @ variables, variables
+                return _front(influence, search, fractions)
+        start = search.points[len(trade)].variables  # that in the middle
+        problem = _tightened(problem, _MORE * _MORE_EACH_TIME**attempt * lacking)
+    raise _still_lacking(lacking, kept)
 
 
 def trade_problem(
@@ -259,6 +146,12 @@ def trade_problem(
                 "squared deviations, over- and underdoses and mean doses (MeanDose without a "
                 "reference). Put what else shall hold into goals=."
             )
+    if all(isinstance(term.objective, MeanDose) for term in terms):
+        raise CapabilityError(
+            f"{' and '.join(repr(name) for name in trade)} are mean doses and nothing else; a "
+            "front needs a squared objective among what is traded. Add SquaredDeviation on the "
+            "target, or trade SquaredOverdose(0.0) in place of a mean."
+        )
     matrix = in_kernel_types(influence.matrix)
     kept = goal_limits(influence, goals)
     parts = join_terms(matrix, terms, [k.rows for k in kept])
@@ -301,17 +194,41 @@ def _start(influence: Influence, problem: TradeProblem, kept: Sequence[GoalLimit
     return weights * (dose / mean)
 
 
-def _check_kept(points: Sequence[FrontPoint], kept: Sequence[GoalLimit]) -> None:
+def _check_kept(
+    points: Sequence[FrontPoint], kept: Sequence[GoalLimit], problem: TradeProblem
+) -> None:
     missed = []
-    for number, limit in enumerate(kept):
+    for number, (limit, used) in enumerate(zip(kept, problem.limits, strict=True)):
         worst = max(float(p.excesses[number]) for p in points)
         if worst > _MISSED * limit.dose:
-            missed.append(f"'{limit.goal}' by {worst:.3g} Gy")
+            stricter = "" if used.dose == limit.dose else f", made stricter: {used.dose:.4g} Gy"
+            missed.append(f"'{limit.goal}' by {worst:.3g} Gy{stricter}")
     if missed:
+        bare = [limit.goal.structure for limit in kept if not _is_held(limit, problem)]
+        hint = f" Or trade a squared deviation on {bare[0]!r} too: it leads there." if bare else ""
         raise PlanError(
             f"the goals cannot be kept together: a plan misses {' and '.join(missed)} (of the mean "
-            "of the part of the structure). Relax a goal, or add fields or spots."
+            f"of the part of the structure). Relax a goal, or add fields or spots.{hint}"
         )
+
+
+def _is_held(limit: GoalLimit, problem: TradeProblem) -> bool:
+    """Whether a squared objective is about the rows of a limit."""
+    squared = [t.rows for t in problem.terms if not isinstance(t.objective, MeanDose)]
+    return any(np.isin(limit.rows, rows).mean() > _HELD for rows in squared)
+
+
+def _still_lacking(lacking: Array, kept: Sequence[GoalLimit]) -> PlanError:
+    words = [
+        f"'{limit.goal}' by {off:.3g} Gy"
+        for off, limit in zip(lacking, kept, strict=True)
+        if off > 0
+    ]
+    return PlanError(
+        f"a plan of the front misses {' and '.join(words)}, though limits on voxels were made "
+        f"stricter {_MOST_TIMES} times. Goals are evaluated on finer samples: relax the goal, or "
+        "use a smaller dose_spacing."
+    )
 
 
 def _lacking(
@@ -336,17 +253,19 @@ def _lacking(
     return worst
 
 
-def _tightened(problem: TradeProblem, lacking: Array) -> TradeProblem:
-    """The same with limits stricter by what goals lack, and a little more."""
+def _tightened(problem: TradeProblem, amounts: Array) -> TradeProblem:
+    """The same with limits stricter by ``amounts`` (n_limits,), Gy."""
     limits = tuple(
-        replace(limit, dose=limit.dose - limit.sign * _MORE * float(off))
-        for limit, off in zip(problem.limits, lacking, strict=True)
+        replace(limit, dose=limit.dose - limit.sign * float(amount))
+        for limit, amount in zip(problem.limits, amounts, strict=True)
     )
     return replace(problem, limits=limits)
 
 
-def _is_beaten(point: FrontPoint, others: Sequence[FrontPoint]) -> bool:
-    return any((o.values <= point.values).all() and (o.values < point.values).any() for o in others)
+def _front(influence: Influence, search: FrontSearch, fractions: int) -> ParetoFront:
+    points = search.unbeaten()
+    plans = tuple(_as_plan(influence, p, search.names, fractions) for p in points)
+    return ParetoFront(plans, search.shape(points), float(search.reached), search.message())
 
 
 def _as_plan(influence: Influence, point: FrontPoint, names: Sequence[str], fractions: int) -> Plan:
