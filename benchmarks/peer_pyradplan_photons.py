@@ -7,6 +7,7 @@ matrix and dose in the folder given.
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +41,7 @@ def main(patient_file: str, folder: str) -> None:
     stf, costs["steering"] = measure(lambda: generate_stf(ct, cst, plan))
     dij, costs["influence"] = measure(lambda: calc_dose_influence(ct, cst, stf, plan))
     weights, costs["optimisation"] = measure(lambda: fluence_optimization(ct, cst, stf, dij, plan))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     matrix = dij.physical_dose.flat[0]
     resampled = cst.apply_overlap_priorities().resample_on_new_ct(
         ct.resample_to_grid(dij.dose_grid)
@@ -63,6 +65,7 @@ def main(patient_file: str, folder: str) -> None:
                 "columns": int(matrix.shape[1]),
                 "nnz": int(matrix.nnz),
                 "matrix_mb": size / 1e6,
+                "peak_mb": peak,
                 "costs": {name: asdict(cost) for name, cost in costs.items()},
             }
         )

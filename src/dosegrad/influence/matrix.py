@@ -15,6 +15,7 @@ from dosegrad.beams.beam import Beams
 from dosegrad.dose import Dose
 from dosegrad.errors import PlanError, unknown_name
 from dosegrad.geometry.grid import Grid
+from dosegrad.influence.products import in_kernel_types, multiply
 from dosegrad.influence.shards import HeldScenarios
 from dosegrad.patient.patient import Patient
 from dosegrad.rbe.protocols import RBEModel
@@ -118,7 +119,7 @@ class Influence:
                 f"{factors.size} weights do not fit {self.beams.n_columns} columns of the beams."
             )
         if quantity == "dose":
-            return self.on_grid(self.matrix @ factors)
+            return self.on_grid(multiply(in_kernel_types(self.matrix), factors))
         from dosegrad.influence.sources import quantity_dose
 
         return quantity_dose(self, factors, quantity, fractions)

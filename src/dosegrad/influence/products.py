@@ -8,7 +8,8 @@ take two bytes where they can, since memory traffic is the cost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,8 @@ __all__ = ["RowProducts", "in_kernel_types", "multiply", "multiply_transposed"]
 #: Blocks of rows that the transposed product sums apart; fixed, so that results do not depend on
 #: the number of threads.
 _BLOCKS: Final = 8
+#: Values that are squared at a time, so that no second copy of all of them is needed.
+_CHUNK: Final = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,9 +80,16 @@ class RowProducts:
     def keeping(self, kept: BoolArray) -> RowProducts:
         """Products with the rows that are ``kept`` (n_rows,), without a look at the matrix."""
         sizes = self.row_sizes
-        values = np.repeat(kept, sizes)
         indptr = np.concatenate([[0], np.cumsum(sizes[kept])])
-        return RowProducts(indptr, self.columns[values], self.values[values], self.n_columns)
+        columns = np.empty(int(indptr[-1]), self.columns.dtype)
+        values = np.empty(columns.size, self.values.dtype)
+        runs = np.flatnonzero(np.diff(kept, prepend=False, append=False)).reshape(-1, 2)
+        at = 0
+        for first, last in runs:
+            part = slice(self.indptr[first], self.indptr[last])
+            mine = slice(at, at := at + part.stop - part.start)
+            columns[mine], values[mine] = self.columns[part], self.values[part]
+        return RowProducts(indptr, columns, values, self.n_columns)
 
     def forward(self, x: Array) -> Array:
         """Matrix times ``x`` (n_columns,), shape (n_rows,)."""
@@ -102,7 +112,20 @@ class RowProducts:
 
     def squares(self, h: Array) -> Array:
         """Sum over rows of ``h`` (n_rows,) times the squared values, shape (n_columns,)."""
-        return replace(self, values=np.square(self.values)).pullback(h)
+        total = np.zeros(self.n_columns)
+        for first, last in self._chunks():
+            part = slice(self.indptr[first], self.indptr[last])
+            starts = self.indptr[first : last + 1] - self.indptr[first]
+            squared = np.square(self.values[part])
+            chunk = RowProducts(starts, self.columns[part], squared, self.n_columns)
+            total += chunk.pullback(h[first:last])
+        return total
+
+    def _chunks(self) -> list[tuple[int, int]]:
+        """Ranges of rows with not many more than ``_CHUNK`` values each, or with one row."""
+        inner = np.searchsorted(self.indptr, np.arange(0, self.indptr[-1], _CHUNK))
+        edges = np.unique(np.append(inner, self.n_rows))
+        return [(int(a), int(b)) for a, b in pairwise(edges)]
 
     def _edges(self, g: Array) -> IntArray:
         """Rows (blocks + 1,) that part the values to read evenly."""

@@ -54,6 +54,7 @@ class Course:
             self.followed = self.followed | self.problem.worth_following(dose)
             self.function = self.problem.following(self.followed)
             solution = self._round(weights, n_left)
+            del self.function  # so that its rows are let go before others are copied
             self.n_evaluations += solution.n_evaluations
             n_left -= solution.n_iterations
             weights = solution.variables
