@@ -108,7 +108,7 @@ def main() -> None:
         page.get_by_role("button", name="large.mat").click()
         start = time.monotonic()
         page.locator(".ws-slice").first.wait_for(timeout=300_000)
-        page.locator("main[data-ready]").wait_for(timeout=300_000)
+        page.locator("main[data-state=settled][data-ready]").wait_for(timeout=300_000)
         print(f"opened in {time.monotonic() - start:.1f} s")
         page.wait_for_timeout(3000)
         for plane in ("axial", "coronal", "sagittal"):

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -33,6 +34,7 @@ class Running:
     """A server in a thread of this process."""
 
     def __init__(self, port=0, access=None, folder=None):
+        self.folder = folder
         self.server = make_server(
             port=port, host="127.0.0.1", folder=folder, access=access or Access()
         )
@@ -141,3 +143,22 @@ def clean_page(new_context):
     yield page
     page.close()
     assert complaints == []
+
+
+@pytest.fixture
+def workers():
+    """Tells the numbers of the processes that work for this one's workspaces."""
+
+    def find():
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                owner = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                is_worker = "workspace.worker" in (place / "cmdline").read_text()
+            except OSError:
+                continue
+            if owner == os.getpid() and is_worker:
+                found.append(int(place.name))
+        return found
+
+    return find

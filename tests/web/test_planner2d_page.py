@@ -240,6 +240,11 @@ def test_plans_are_opened_from_files_and_bad_ones_refused(page, tmp_path):
         file.write_text(content)
         chooser.set_input_files(file)
         page.get_by_text(message).wait_for()
+    file = tmp_path / "gigabyte.json"
+    with file.open("wb") as stream:
+        stream.truncate(10**9)
+    chooser.set_input_files(file)
+    page.get_by_text("gigabyte.json is too large for a plan").wait_for()
     file = tmp_path / "good.json"
     file.write_text(json.dumps(good))
     chooser.set_input_files(file)

@@ -42,11 +42,13 @@ declare global {
     dosegradFrames: number[];
     dosegradDrawing: number[];
     dosegradNavigation: number[];
+    dosegradMoves: number;
   }
 }
 window.dosegradFrames = frames;
 window.dosegradDrawing = drawing;
 window.dosegradNavigation = [];
+window.dosegradMoves = 0;
 
 interface Kept {
   session: string;
@@ -327,6 +329,7 @@ export class Store {
         break;
       case "spots":
         this.moving = message;
+        window.dosegradMoves++;
         break;
       case "lines":
         this.lines = [...this.lines, ...message.lines].slice(-MOST_LINES);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -71,6 +71,28 @@ class Case:
         self.influence = influence
         self.made_with["influence"] = self._influence_key()
         self.front = None
+
+    def remember(self) -> Callable[[], bool]:
+        """A function that takes beams and plan back to those of now; says whether they differed.
+
+        Influence of other beams is given up: keeping it would take twice its memory.
+        """
+        beams, plan, made_with = self.beams, self.plan, dict(self.made_with)
+        front, comparison = self.front, self.comparison
+
+        def recall() -> bool:
+            if self.beams is beams and self.plan is plan:
+                return False
+            if self.beams is not beams:
+                self.influence, self.front = None, None
+                made_with.pop("influence", None)
+            else:
+                self.front = front
+            self.beams, self.plan, self.made_with = beams, plan, made_with
+            self.comparison = comparison
+            return True
+
+        return recall
 
     def prescription(self) -> float:
         """Highest dose that an objective asks for in the target, Gy; 0 if none does."""

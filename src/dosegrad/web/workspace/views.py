@@ -34,6 +34,7 @@ from dosegrad.web.workspace.volumes import (
 
 __all__ = [
     "show_all",
+    "show_beams",
     "show_case",
     "show_comparison",
     "show_front",
@@ -87,6 +88,13 @@ def show_all(case: Case, desk: Desk) -> None:
     else:
         parts.update(_plan_parts(case, dose, desk))
     desk.state(**parts)
+
+
+def show_beams(case: Case, desk: Desk) -> None:
+    """New beams on the way to a plan; the plan from before stays until there is another one."""
+    assert case.beams is not None
+    desk.state(beams=beam_content(case.patient, case.beams, case.settings.target))
+    desk.show("spots", pack_floats(spot_table(case.beams, None)))
 
 
 def show_goals(case: Case, desk: Desk) -> None:

@@ -24,7 +24,7 @@ from dosegrad.web.workspace.schemas import JobName, NavigateRequest, OpenRequest
 from dosegrad.web.workspace.suggestions import suggest
 from dosegrad.web.workspace.watching import WatchedSolver
 
-__all__ = ["JOBS", "keep_aside", "navigate", "open_case", "settle"]
+__all__ = ["JOBS", "carry_out", "keep_aside", "navigate", "open_case", "settle"]
 
 #: Gamma criterion of comparisons: percent of the maximum, mm.
 GAMMA: Final = (2.0, 2.0)
@@ -65,6 +65,11 @@ def settle(case: Case, settings: PlanSettings, desk: Desk) -> None:
 def steer_beams(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
     """Beams of the angles asked for."""
     del folder, path
+    _steer(case, desk)
+    views.show_all(case, desk)
+
+
+def _steer(case: Case, desk: Desk) -> None:
     from dosegrad.beams.steering import steer
     from dosegrad.machine.library import load_machine
 
@@ -92,16 +97,24 @@ def steer_beams(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
     desk.progress("steering", 1.0)
     noun = "bixels" if photons else "spots"
     desk.log(f"steered {len(beams)} beams, {beams.n_columns} {noun}")
-    views.show_all(case, desk)
 
 
 def make_influence(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
     """Dose per weight; beams first, if they are not those asked for."""
+    del folder, path
+    if _influence(case, desk):
+        views.show_all(case, desk)
+
+
+def _influence(case: Case, desk: Desk) -> bool:
+    """Make the influence that settings ask for; whether beams were steered anew for it."""
     from dosegrad.influence.build import compute_influence
     from dosegrad.influence.scenarios import Scenarios
 
-    if case.needs("beams"):
-        steer_beams(case, desk, folder, path)
+    steered = case.needs("beams")
+    if steered:
+        _steer(case, desk)
+        views.show_beams(case, desk)
     assert case.beams is not None
     robust, spacing = case.settings.robust, case.settings.dose_spacing
     scenarios = None
@@ -118,19 +131,21 @@ def make_influence(case: Case, desk: Desk, folder: Path, path: str | None) -> No
     size = 1e-6 * (influence.matrix.data.nbytes + influence.matrix.indices.nbytes)
     desk.log(f"influence of {influence.matrix.nnz} values, {size:.0f} MB")
     desk.state(stale=views.staleness(case))
+    return steered
 
 
 def make_plan(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
     """The best plan for the objectives, shown while it grows."""
+    del folder, path
     from dosegrad.optimisation.optimise import optimise
     from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
 
     wanted, wishes = case.settings, _wishes(case)
     if wanted.spots == "moving":
-        _move_spots(case, desk, folder, wishes)
+        _move_spots(case, desk, wishes)
         return
     if case.needs("beams") or case.needs("influence"):
-        make_influence(case, desk, folder, path)
+        _influence(case, desk)
     assert case.influence is not None
     onlooker = _onlooker(case, desk)
     solver = LBFGSB(max_iterations=wanted.max_iterations, tolerance=_TOLERANCE)
@@ -146,12 +161,13 @@ def make_plan(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
     _keep(case, desk, replace(plan, provenance={**plan.provenance, **told}))
 
 
-def _move_spots(case: Case, desk: Desk, folder: Path, wishes: list[StructureObjective]) -> None:
+def _move_spots(case: Case, desk: Desk, wishes: list[StructureObjective]) -> None:
     """A plan whose spots find their places."""
     from dosegrad.optimisation.spot_positions import optimise_spots
 
     if case.needs("beams") or case.plan is not None:
-        steer_beams(case, desk, folder, None)
+        _steer(case, desk)
+        views.show_beams(case, desk)
     assert case.beams is not None
     wanted, spacing = case.settings, case.settings.dose_spacing
     plan = optimise_spots(
@@ -170,10 +186,11 @@ def _move_spots(case: Case, desk: Desk, folder: Path, wishes: list[StructureObje
 
 def make_front(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
     """Plans between which the user may choose: one goal for each structure with objectives."""
+    del folder, path
     from dosegrad.optimisation.pareto import pareto_front
 
     if case.needs("beams") or case.needs("influence"):
-        make_influence(case, desk, folder, path)
+        _influence(case, desk)
     assert case.influence is not None
     trade: dict[str, list[StructureObjective]] = {}
     for wish in _wishes(case):
@@ -297,6 +314,17 @@ JOBS: Final[dict[JobName, Job]] = {
     "report": write_page,
     "dicom": write_study,
 }
+
+
+def carry_out(name: JobName, case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+    """Do a job; one that does not reach its end leaves beams and plan as they were."""
+    recall = case.remember()
+    try:
+        JOBS[name](case, desk, folder, path)
+    except BaseException:
+        if recall():
+            views.show_all(case, desk)
+        raise
 
 
 def keep_aside(case: Case, place: Path) -> None:

@@ -114,7 +114,7 @@ class _Bench:
         elif isinstance(request, NavigateRequest):
             work.navigate(case, self._desk, request)
         elif isinstance(request, JobRequest):
-            work.JOBS[request.job](case, self._desk, self._folder, request.path)
+            work.carry_out(request.job, case, self._desk, self._folder, request.path)
             if request.job in ("optimise", "front"):
                 with suppress(DosegradError):
                     work.keep_aside(case, self._kept)
