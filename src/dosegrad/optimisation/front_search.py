@@ -203,6 +203,7 @@ class FrontSearch:
             self._values()[:, traded],
             np.concatenate([normals[known][:, traded], eye]),
             np.concatenate([bounds[known] - spared, np.zeros(len(eye))]),
+            self.top[traded],
             ranges[traded],
             self.ends[:, traded],
         )

@@ -35,11 +35,13 @@ __all__ = ["Trade", "pareto_front", "trade_problem"]
 Trade: TypeAlias = Mapping[str, StructureObjective | Sequence[StructureObjective]]
 
 #: Limits are tightened at most so many times, by what goals lack times this, or by a share of the
-#: limit where they lack volume; each time by a larger part.
+#: limit where they lack volume; and each time by a further share of it.
 _MOST_TIMES: Final = 8
 _MORE: Final = 1.1
-_MORE_EACH_TIME: Final = 1.5
+_MORE_EACH_TIME: Final = 0.002
 _NUDGE: Final = 0.01
+#: Where a plan lacks more than this share of a limit, limits go for borders of structures first.
+_LARGE: Final = 0.1
 #: Goals are looked at where a limit is kept by no more than this share of it.
 _FAR: Final = 0.2
 #: A squared objective leads to a limit if it is about this share of its rows.
@@ -73,9 +75,9 @@ def pareto_front(
     within these ends.
 
     Goals on points of the histogram enter as limits on the mean dose of the coldest or hottest
-    part, which are convex and imply them; they are tightened where a plan misses a goal all the
-    same, since goals are evaluated on finer samples than voxels. The gap is that of this convex
-    problem.
+    part, which are convex and imply them. Goals are evaluated on finer samples than voxels: where a
+    plan misses one all the same, limits go for voxels at the border too, then they are tightened.
+    The gap is that of this convex problem.
 
     Parameters
     ----------
@@ -119,15 +121,28 @@ def pareto_front(
             lacking = _lacking(influence, search.points, kept)
             if not lacking.any():
                 return _front(influence, search, fractions)
-        start = search.points[len(trade)].variables  # that in the middle
-        problem = _tightened(problem, _MORE * _MORE_EACH_TIME**attempt * lacking)
+        asked = np.array([k.dose for k in kept])
+        if attempt == 0 and (lacking > _LARGE * asked).any():
+            wider, outer = trade_problem(influence, trade, goals, with_border=True)
+            if any(w.rows.size > k.rows.size for w, k in zip(outer, kept, strict=True)):
+                problem, kept = wider, outer
+                continue
+        further = np.where(lacking > 0, _MORE_EACH_TIME * attempt * asked, 0.0)
+        problem = _tightened(problem, _MORE * lacking + further)
     raise _still_lacking(lacking, kept)
 
 
 def trade_problem(
-    influence: Influence, trade: Trade, goals: Iterable[str | Goal]
+    influence: Influence,
+    trade: Trade,
+    goals: Iterable[str | Goal],
+    *,
+    with_border: bool = False,
 ) -> tuple[TradeProblem, tuple[GoalLimit, ...]]:
-    """The problem of a front, and the limits that its goals became."""
+    """The problem of a front, and the limits that its goals became.
+
+    See :func:`dosegrad.optimisation.goal_limits.goal_limits` for ``with_border``.
+    """
     if len(trade) < 2:
         raise PlanError(
             f"a front trades two objectives or more, not {len(trade)}; name them, such as "
@@ -153,7 +168,7 @@ def trade_problem(
             "target, or trade SquaredOverdose(0.0) in place of a mean."
         )
     matrix = in_kernel_types(influence.matrix)
-    kept = goal_limits(influence, goals)
+    kept = goal_limits(influence, goals, with_border=with_border)
     parts = join_terms(matrix, terms, [k.rows for k in kept])
     limits = tuple(
         TailLimit(np.searchsorted(parts.picked, k.rows), k.volume, k.dose, k.coldest, 0.01 * k.dose)

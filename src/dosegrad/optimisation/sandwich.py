@@ -18,7 +18,10 @@ from dosegrad.arrays import Array
 
 __all__ = ["Corner", "corners", "distance_below"]
 
-#: Corners are looked for so many ranges around the plans.
+#: The front may go on beyond its ends by this share of the ranges, so that there is room between
+#: planes and ends.
+_ROOM: Final = 1e-4
+#: Corners are looked for so many ranges below the plans.
 _AROUND: Final = 10.0
 #: Weights are kept above this share, so that none leaves an objective without any.
 _LEAST: Final = 0.005
@@ -45,7 +48,12 @@ class Corner:
 
 
 def corners(
-    values: Array, normals: Array, offsets: Array, ranges: Array, ends: Array | None = None
+    values: Array,
+    normals: Array,
+    offsets: Array,
+    top: Array,
+    ranges: Array,
+    ends: Array | None = None,
 ) -> list[Corner]:
     """Corners of the outer approximation, the farthest below the inner one first.
 
@@ -56,6 +64,8 @@ def corners(
     normals, offsets
         Planes: ``normals @ z >= offsets`` (n_planes, n_objectives) and (n_planes,) for all that
         can be attained.
+    top
+        Worst values (n_objectives,) that count: the ends of the front.
     ranges
         Of the objectives (n_objectives,).
     ends
@@ -64,7 +74,7 @@ def corners(
     """
     if ranges.size == 1:
         return [_only_corner(values, normals, offsets, ranges)]
-    low, high = values.min(axis=0) / ranges - _AROUND, values.max(axis=0) / ranges + _AROUND
+    low, high = values.min(axis=0) / ranges - _AROUND, top / ranges + _ROOM
     scaled = np.concatenate([-normals * ranges, np.eye(ranges.size), -np.eye(ranges.size)])
     sizes = np.linalg.norm(scaled, axis=1)
     half = np.column_stack([scaled, np.concatenate([offsets, -high, low])]) / sizes[:, None]

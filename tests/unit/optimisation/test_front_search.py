@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_array
 
-from dosegrad import evaluate, pareto_front
+from dosegrad import evaluate, pareto_front, phantom
 from dosegrad import objectives as obj
 from dosegrad.errors import CapabilityError, PlanError
 from dosegrad.influence.matrix import Influence
 from dosegrad.optimisation.front_search import _unbeaten
+from dosegrad.optimisation.goal_limits import goal_limits
 from dosegrad.optimisation.sandwich import corners, distance_below
 
 COVERAGE = obj.SquaredDeviation(50.0).on("Target")
@@ -79,14 +80,14 @@ def test_a_parabola_in_space_is_enclosed(uniform):
 def test_objectives_that_agree_leave_one_plan(uniform):
     """Less dose is better for both; the goal keeps the target at 40 Gy."""
     trade = {"organ": SPARED.on("Organ"), "body": SPARED.on("Body")}
-    front = pareto_front(uniform((1.0, 0.5, 0.2)), trade, goals=["Target: Dmean >= 40 Gy"])
+    front = pareto_front(uniform((1.0, 0.9, 0.95)), trade, goals=["Target: Dmean >= 40 Gy"])
     w = front[0].weights[0]
     assert len(front) == 1
     assert front.gap == 0.0
     assert "'organ' and 'body' hardly change" in front.message
-    assert front.values[0] == pytest.approx({"organ": (0.5 * w) ** 2, "body": (0.2 * w) ** 2})
-    assert 40.0 < w < 50.0
-    choice = front.navigate(limits={"organ": 1.01 * (0.5 * w) ** 2}, prefer="body")
+    assert front.values[0] == pytest.approx({"organ": (0.9 * w) ** 2, "body": (0.95 * w) ** 2})
+    assert 40.0 < w < 42.0
+    choice = front.navigate(limits={"organ": 1.01 * (0.9 * w) ** 2}, prefer="body")
     np.testing.assert_allclose(choice.plan.weights, [w])
 
 
@@ -158,14 +159,29 @@ def test_limits_on_voxels_are_made_strict_enough_for_goals(uniform):
     assert np.isfinite(front.gap)
 
 
+def test_the_border_holds_voxels_that_a_structure_cuts(toy):
+    """A round target: its voxels by their centres, and those of which it holds a quarter."""
+    patient = phantom("c-shape")
+    grid = patient.dose_grid((6.0, 6.0, 6.0))
+    none = csc_array((grid.n_voxels, 1), dtype=np.float32)
+    influence = Influence(patient, toy.beams(1, 1), grid, np.arange(grid.n_voxels), none)
+    goals = ["Target: D95% >= 40 Gy", "Core: Dmax <= 30 Gy"]
+    for inner, outer in zip(
+        goal_limits(influence, goals), goal_limits(influence, goals, with_border=True), strict=True
+    ):
+        assert set(inner.rows) < set(outer.rows)
+        volume = patient.structures[inner.goal.structure].volume_cc / grid.voxel_volume_cc
+        assert volume < outer.rows.size < 1.6 * volume
+
+
 def test_corners_of_planes_that_meet_in_one_point():
     """The ends of the front and a plane leave no room but the allowance."""
     values = np.array([[1.0, 2.0], [1.0 + 1e-12, 2.0]])
-    normals = np.array([[1.0, 1.0], [2.0, 1.0], [1.0, 0.0]])
+    normals = np.array([[1.0, 1.0], [2.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
     offsets = (normals @ values[0]).astype(float)
-    found = corners(values, normals, offsets, np.array([0.02, 0.01]), normals[:2])
+    found = corners(values, normals, offsets, values.max(axis=0), np.array([0.02, 0.01]))
     assert 0.0 <= found[0].distance < 1e-3
-    one = corners(values[:, :1], normals[:1, :1], np.array([0.5]), np.ones(1))
+    one = corners(values[:, :1], normals[:1, :1], np.array([0.5]), np.ones(1), np.ones(1))
     assert one[0].distance == pytest.approx(0.5)
 
 
