@@ -4,6 +4,10 @@ Nineteen probes across each spot are traced and slowed down. What counts is how 
 water-equivalent depth differs between them at one geometric depth, at the depth where it differs
 most before the beam ends: laterally homogeneous media need no splitting at all, since scattering
 keeps a Gaussian a Gaussian; the larger the steps in range, the narrower the beamlets.
+
+Spots lie on a lattice, and so do voxels. If all beamlets did too, those of all spots would meet
+the same few places within the voxels, and their errors would add up. So each spot's lattice is
+turned by another angle, the golden one times the number of the spot, that of the first by none.
 """
 
 from __future__ import annotations
@@ -22,9 +26,10 @@ from dosegrad.errors import SettingsError
 if TYPE_CHECKING:
     from dosegrad.engines.yoda.transport import BeamTransport
 
-__all__ = ["Adaptive", "choose_schemes", "heterogeneity"]
+__all__ = ["Adaptive", "choose_schemes", "heterogeneity", "turn_of"]
 
 _BATCH: Final = 2000  # spots that are probed at once
+_GOLDEN: Final = 137.508  # degree
 _COARSEST: Final = 0.75  # pitch in the spot's standard deviation
 _ANGLES: Final = np.radians(np.arange(6) * 60.0 + 7.0)
 
@@ -72,10 +77,16 @@ def choose_schemes(
     # Beamlets much narrower than voxels see no more; pitches in whole 1/24 keep schemes few.
     finest = np.ceil(24.0 * np.minimum(settings.voxels_per_pitch * voxel / size, _COARSEST)) / 24.0
     whole = split_on_rings((1,))
+    pitches = np.maximum(np.append(0.0, settings.pitches)[levels], finest)
     return [
-        whole if level == 0 else split_on_lattice(max(settings.pitches[level - 1], float(least)))
-        for level, least in zip(levels, finest, strict=True)
+        whole if level == 0 else split_on_lattice(float(pitch)).turned(turn_of(int(spot)))
+        for level, pitch, spot in zip(levels, pitches, chosen, strict=True)
     ]
+
+
+def turn_of(spot: int) -> float:
+    """Angle by which the lattice of a spot is turned, degrees."""
+    return _GOLDEN * spot
 
 
 def heterogeneity(transport: BeamTransport, chosen: NDArray[np.intp]) -> Array:

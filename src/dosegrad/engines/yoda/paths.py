@@ -75,12 +75,15 @@ def media_of(medium: Medium) -> tuple[tuple[Material, ...], Scene]:
     return (*materials, WATER, AIR), scene
 
 
-def step_length(grid: Grid, along: Array) -> float:
-    """Length of the steps along a beam, mm: a whole part of the voxel's size that it crosses."""
+def step_length(grid: Grid, along: Array, *, longest: float = _LONGEST) -> float:
+    """Length of the steps along a beam, mm: a whole part of the voxel's size that it crosses.
+
+    At most ``longest`` mm.
+    """
     local = np.abs(along @ np.asarray(grid.direction))[::-1]
     crossed = local > 1.0 - 1e-6
     size = float(np.asarray(grid.spacing)[crossed][0]) if crossed.any() else min(grid.spacing)
-    return float(size / np.ceil(size / _LONGEST))
+    return float(size / np.ceil(size / longest))
 
 
 def trace_beamlets(

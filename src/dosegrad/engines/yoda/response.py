@@ -132,7 +132,9 @@ def trace_lines(scene: Scene, lines: Lines) -> Entries:
     """What lines cross."""
     from dosegrad.engines.yoda._tracing_kernels import trace
 
-    shape = (len(lines.start), lines.n_steps + int(scene.shape.sum()) + 4)
+    length = lines.step * lines.n_steps
+    faces = np.minimum(np.ceil(np.abs(lines.direction) * length) + 1.0, scene.shape)
+    shape = (len(lines.start), lines.n_steps + int(faces.sum(axis=1).max(initial=0.0)) + 4)
     entries = Entries(
         np.zeros(shape, np.int32),
         np.zeros(shape, np.int32),

@@ -16,11 +16,12 @@ from dosegrad.engines.yoda._march_arrays import Media
 from dosegrad.engines.yoda._response_arrays import HALOS, Bank, Course, Rays
 from dosegrad.engines.yoda._scoring_arrays import Pencils
 from dosegrad.engines.yoda._tracing_arrays import Lines
-from dosegrad.engines.yoda.adaptive import choose_schemes
+from dosegrad.engines.yoda.adaptive import choose_schemes, turn_of
 from dosegrad.engines.yoda.bank import Solver, make_bank, solve_classes
 from dosegrad.engines.yoda.beamlets import Beamlets, split_spots
 from dosegrad.engines.yoda.grid_march import march_on_grid, prepare_grid
 from dosegrad.engines.yoda.materials import KAPPA, MaterialTables
+from dosegrad.engines.yoda.paths import step_length
 from dosegrad.engines.yoda.pulled_scoring import Axes, at_nodes, only, pull_scoring, unimportant
 from dosegrad.engines.yoda.range_march import PreparedMarch, RangeMarch
 from dosegrad.engines.yoda.response import Anatomy, BeamResponse, Part, trace_lines
@@ -44,8 +45,9 @@ _FINEST: Final = 1e-3  # narrowest class of paths
 _LEAST: Final = 1.0  # mm of water that a spot must meet
 _CARRIED: Final = 0.8  # of a spot's protons, whose beamlets make its halo
 # Lattice of the responses of spots that the engine splits adaptively, in the spot's standard
-# deviation, and the angle between those of two spots, degree.
-_PITCH, _REACH, _GOLDEN = 0.75, 3.0, 137.508
+# deviation.
+_PITCH, _REACH = 0.75, 3.0
+_LONGEST: Final = 2.6  # mm, steps along these
 
 
 def prepare_response(
@@ -79,19 +81,22 @@ def make_builder(
 ) -> Builder:
     """What makes the responses of beam ``index``; arguments as :func:`prepare_response`."""
     transport = engine.transport(medium, beams, index)
+    if not isinstance(engine.splitting, Splitting):
+        along = transport.spots.frame[0, 0]
+        transport = replace(transport, step=step_length(medium.grid, along, longest=_LONGEST))
     return Builder(engine, transport, medium, np.asarray(weights), gradients)
 
 
 def _sparse(scheme: Splitting, spot: int) -> Splitting:
     """A lattice with fewer beamlets that are as wide.
 
-    Each spot has its lattice turned another way. Its sum has ripples, which responses of many
-    spots do not feel; how sharply beamlets see is what counts for changes.
+    Its sum has ripples, which responses of many spots do not feel, as each is turned another way;
+    how sharply beamlets see is what counts for changes.
     """
     if scheme.n_beamlets == 1:
         return scheme
     lattice = split_on_lattice(_PITCH, spread=float(scheme.spread[0]), reach=_REACH)
-    return lattice.turned(_GOLDEN * spot)
+    return lattice.turned(turn_of(spot))
 
 
 def _half_voxel(transport: BeamTransport) -> float:
