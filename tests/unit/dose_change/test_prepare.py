@@ -202,3 +202,56 @@ def test_metal_beyond_any_metal_is_refused(predict):
     with pytest.warns(UserWarning, match="HU"):
         found = predict(CT(patient().ct.grid, hu))
     assert np.isfinite(found.value)
+
+
+def tiny(rng):
+    """A small patient with holes, a structure of up to 27 voxels, and one to three spots."""
+    shape, spacing = rng.integers(3, 16, 3), rng.uniform(1.5, 6.0, 3)
+    mask = np.zeros(shape, bool)
+    middle = [int(rng.integers(0, n)) for n in shape]
+    mask[tuple(slice(max(0, k - 1), k + 2) for k in middle)] = True
+    body = Patient.from_arrays(
+        rng.choice([-1000.0, -700.0, 0.0, 40.0, 900.0], size=shape), spacing=tuple(spacing),
+        origin=tuple(-0.5 * ((shape - 1) * spacing)[::-1]), structures={"Small": mask},
+    )  # fmt: skip
+    n, half = int(rng.integers(1, 4)), 0.6 * float((shape * spacing).max())
+    spots = Plan.from_spots(
+        MACHINE, gantry=float(rng.choice([0.0, 37.0, 90.0])), isocentre=(0.0, 0.0, 0.0),
+        x=rng.uniform(-half, half, n), y=rng.uniform(-half, half, n),
+        energy=rng.choice([72.0, 100.0, 160.0], n), weight=rng.choice([1e-9, 1.0, 50.0], n),
+    )  # fmt: skip
+    return body, spots
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_tiny_plans_are_followed_or_refused(seed):
+    """Spots on borders, beamlets through nothing, structures of some voxels."""
+    rng = np.random.default_rng(seed)
+    body, spots = tiny(rng)
+    engine = Yoda(mode=("wet", "range-frame")[seed % 2], nuclear=seed % 3 > 0)
+    options = {"response": obj.MeanDose().on("Small"), "structures": ["Small"], "engine": engine}
+    try:
+        follow = prepare_dose_change(body, spots, **options)
+    except (BeamError, PlanError) as error:
+        assert "misses the patient" in str(error) or "no spot" in str(error)
+        return
+    assert follow(body.ct).value == 0.0
+    found = follow(CT(body.ct.grid, np.minimum(body.ct.hu + 50.0, 1000.0)))
+    assert np.isfinite([follow.planned_value, found.value, found.uncertainty, found.linear]).all()
+
+
+def test_beamlets_beside_the_voxels_lead_nowhere():
+    """Classes of paths that cross nothing have solves, of no depth."""
+    mask = np.zeros((8, 12, 10), bool)
+    mask[3:5, 2:4, 8:] = True
+    body = Patient.from_arrays(
+        np.full(mask.shape, 900.0), spacing=(3.0, 2.5, 3.0), origin=(-13.5, -13.75, -10.5),
+        structures={"Edge": mask},
+    )  # fmt: skip
+    spots = Plan.from_spots(
+        MACHINE, gantry=0.0, isocentre=(0.0, 0.0, 0.0), x=14.0, y=0.0, energy=60.0, weight=1.0
+    )
+    engine = Yoda(splitting=split_on_rings((1, 6, 6)))
+    follow = prepare_dose_change(body, spots, response=obj.MeanDose().on("Edge"), engine=engine)
+    assert follow.planned_value > 0
+    assert follow(body.ct).value == 0.0

@@ -75,10 +75,13 @@ def make_bank(
 
 
 def _rows(solve: Solved) -> tuple[Array, Array]:
-    """Depths (n,) that rise, and values (n, 4) of one solve."""
+    """Depths (n,) that rise, at least two, and values (n, 4) of one solve."""
     kept = np.flatnonzero(np.append(True, np.diff(solve.depth) > _SAME))
     energy = solve.carried + solve.absorbed
     values = np.stack([energy, solve.number, solve.excess, np.append(solve.power, 0.0)], axis=1)
     found = values[kept]
     found[-1, :3] = values[-1, :3]  # paths may end in steps that lead nowhere
-    return solve.depth[kept], found
+    depth = solve.depth[kept]
+    if kept.size == 1:  # a path through nothing, as of beamlets beside the patient
+        return np.append(depth, depth + 1.0), np.repeat(found, 2, axis=0)
+    return depth, found
