@@ -1,7 +1,7 @@
 """Predicting a dose change against recomputing it: CPU seconds and memory.
 
 ``python benchmarks/dose_change.py [range-frame|wet|energy-grid] [every]`` plans the head phantom,
-keeps one of ``every`` spots (default 1), follows the brainstem's mean dose and compares.
+keeps one of ``every`` spots (default 1), follows the mean doses of brainstem and CTV and compares.
 """
 
 import sys
@@ -26,7 +26,8 @@ def main(mode: str = "range-frame", every: str = "1") -> None:
     response = obj.MeanDose().on("Brainstem")
 
     def prepare() -> object:
-        return dg.prepare_dose_change(patient, plan, response=response, engine=engine)
+        followed = {"response": response, "structures": ["CTV", "Brainstem"]}
+        return dg.prepare_dose_change(patient, plan, engine=engine, **followed)
 
     swollen = dg.phantom("head", swelling=5.0)
     prepare()(swollen.ct)  # compiles

@@ -21,7 +21,7 @@ def cases():
     """Of each swelling and structure: planned dose, true change, predicted change and its error."""
     patient = phantom("head")
     machine = load_machine("generic-protons")
-    beams = steer(patient, machine, target="CTV", gantry=[60, 300], spot_spacing=8.0)
+    beams = steer(patient, machine, target="CTV", gantry=[60, 300], spot_spacing=12.0)
     wishes = {"CTV": [obj.SquaredDeviation(60.0, weight=100)]}
     plan = optimise(compute_influence(patient, beams), wishes, fractions=30)
     predict = prepare_dose_change(
