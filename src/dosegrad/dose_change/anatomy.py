@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from dosegrad.arrays import Mask
+from dosegrad.engines.yoda.paths import check_calibrated
 from dosegrad.errors import GeometryError, PatientError
 from dosegrad.geometry.grid import Grid
 from dosegrad.patient._body import find_body
@@ -67,9 +68,15 @@ def medium_today(
 
     Today's CT is read by the calibration of the planning CT; a patient of today brings its own
     contour of the body.
+
+    Raises
+    ------
+    GeometryError, PatientError
+        If the CT lies on another grid, shows the patient in another position, or holds metal.
     """
     if isinstance(today, Patient):
         check_frame(patient.ct, today.ct)
+        check_calibrated(today, outside_body)
         return today.medium(grid, outside_body=outside_body)
     check_frame(patient.ct, today)
     structures = {}
@@ -77,4 +84,6 @@ def medium_today(
     if body is not None:
         name = "body"
         structures[name] = Structure(name, MaskShape(today.grid, body), "external")
-    return Patient(today, structures, patient.calibration).medium(grid, outside_body=outside_body)
+    seen = Patient(today, structures, patient.calibration)
+    check_calibrated(seen, outside_body)
+    return seen.medium(grid, outside_body=outside_body)

@@ -20,7 +20,7 @@ from dosegrad.engines.yoda.response import BeamResponse
 from dosegrad.engines.yoda.response_builder import prepare_response
 from dosegrad.errors import BeamError, CapabilityError, PlanError
 from dosegrad.geometry.grid import Grid
-from dosegrad.influence.build import resolve_engine
+from dosegrad.influence.build import prepare_medium, resolve_engine
 from dosegrad.patient.ct import CT
 from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import Patient
@@ -239,7 +239,7 @@ def prepare_dose_change(
     def planned_dose() -> Array:
         return compute_dose(patient, plan, engine=chosen, grid=grid).array.ravel()
 
-    medium = patient.medium(grid, outside_body=chosen.outside_body)
+    medium = prepare_medium(patient, grid, chosen)
     responses = make_responses(patient, response, grid, tuple(structures), planned_dose)
     beams = plan.beams
     chosen.quantities(beams.particles)

@@ -18,6 +18,7 @@ from dosegrad.patient.patient import OutsideBody, Patient
 __all__ = [
     "ApertureEngine",
     "BeamColumns",
+    "ChecksPatient",
     "ChoosesGrid",
     "ForwardEngine",
     "InfluenceEngine",
@@ -60,6 +61,21 @@ class Stopping(Protocol):
     @property
     def stopping_power_ratio(self) -> Volume:
         """Proton stopping power relative to water (z, y, x)."""
+        ...
+
+
+@runtime_checkable
+class ChecksPatient(Protocol):
+    """An engine that does not take every patient."""
+
+    def check_patient(self, patient: Patient) -> None:
+        """Raise if the engine cannot compute doses in ``patient``.
+
+        Raises
+        ------
+        PatientError
+            If so, with the reason.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from dosegrad.arrays import Float32Array
 from dosegrad.beams.beam import Beams
 from dosegrad.engines.protocols import (
     BeamColumns,
+    ChecksPatient,
     ForwardEngine,
     InfluenceEngine,
     SeesElectrons,
@@ -254,7 +255,15 @@ def _union(patient: Patient, grid: Grid, names: Sequence[str]) -> NDArray[np.boo
 
 
 def prepare_medium(patient: Patient, grid: Grid, engine: object) -> Any:
-    """The patient's medium on ``grid`` as the engine wants it; no more of it than it needs."""
+    """The patient's medium on ``grid`` as the engine wants it; no more of it than it needs.
+
+    Raises
+    ------
+    PatientError
+        If the engine does not take the patient.
+    """
+    if isinstance(engine, ChecksPatient):
+        engine.check_patient(patient)
     outside: OutsideBody = getattr(engine, "outside_body", "air")
     if isinstance(engine, SeesWater) and engine.sees_only_water:
         return water_medium(patient, grid, outside_body=outside)

@@ -18,7 +18,7 @@ from dosegrad.engines.yoda.beamlets import SpotAxes, prepare_spots
 from dosegrad.engines.yoda.grid_march import march_on_grid, prepare_grid
 from dosegrad.engines.yoda.materials import MaterialTables, material_tables
 from dosegrad.engines.yoda.nuclear_rates import mass_removal
-from dosegrad.engines.yoda.paths import media_of, step_length
+from dosegrad.engines.yoda.paths import check_calibrated, media_of, step_length
 from dosegrad.engines.yoda.range_march import RangeMarch
 from dosegrad.engines.yoda.scoring import score, score_column, voxels_of
 from dosegrad.engines.yoda.splitting import Splitting
@@ -136,6 +136,16 @@ class Yoda:
         grid = patient.ct.grid
         return grid if grid.n_voxels <= _MANY_VOXELS else patient.dose_grid()
 
+    def check_patient(self, patient: Patient) -> None:
+        """Raise if the CT holds metal that the calibration does not know.
+
+        Raises
+        ------
+        PatientError
+            If so.
+        """
+        check_calibrated(patient, self.outside_body)
+
     def quantities(self, machine: ParticleMachine) -> tuple[str, ...]:
         """``"dose"`` and ``"let_dose"``.
 
@@ -160,6 +170,8 @@ class Yoda:
             If an energy is outside the tables.
         CapabilityError
             If the machine's particles are no protons.
+        BeamError
+            If a spot with a weight misses the patient.
         """
         self.quantities(beams.particles)
         total = np.zeros(medium.grid.n_voxels)
@@ -169,7 +181,7 @@ class Yoda:
             chosen = np.flatnonzero(weight > 0)
             if chosen.size == 0:
                 continue
-            for done, parts in self._batches(medium, beams, index, chosen):
+            for done, parts in self._batches(medium, beams, index, chosen, must_hit=True):
                 for pencils, profiles, spot in parts:
                     scaled = pencils._replace(weight=pencils.weight * weight[spot])
                     score(grid, scaled, profiles, total)
@@ -195,7 +207,13 @@ class Yoda:
         return YodaColumns(tuple(columns))
 
     def _batches(
-        self, medium: Medium, beams: Beams, index: int, chosen: NDArray[np.intp]
+        self,
+        medium: Medium,
+        beams: Beams,
+        index: int,
+        chosen: NDArray[np.intp],
+        *,
+        must_hit: bool = False,
     ) -> Iterator[tuple[float, list[Scored]]]:
         """Pencils of the ``chosen`` spots, some at a time, and the share that is done then."""
         transport = self.transport(medium, beams, index)
@@ -208,7 +226,7 @@ class Yoda:
             picked = [schemes[int(i)] for i in part]
             yield (
                 float(part[-1] + 1) / chosen.size,
-                transport.pencils(chosen[part].tolist(), picked),
+                transport.pencils(chosen[part].tolist(), picked, must_hit=must_hit),
             )
 
     def schemes(self, transport: BeamTransport, chosen: NDArray[np.intp]) -> Sequence[Splitting]:

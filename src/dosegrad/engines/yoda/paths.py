@@ -15,9 +15,10 @@ from dosegrad.engines.yoda.beamlets import Beamlets, SpotAxes
 from dosegrad.errors import PatientError
 from dosegrad.geometry.grid import Grid
 from dosegrad.patient.medium import Medium
+from dosegrad.patient.patient import OutsideBody, Patient
 from dosegrad.physics.materials import AIR, MATERIALS, WATER, Material
 
-__all__ = ["TracedPaths", "media_of", "step_length", "trace_beamlets"]
+__all__ = ["TracedPaths", "check_calibrated", "media_of", "step_length", "trace_beamlets"]
 
 #: Longest step along a beamlet, mm; the march itself takes shorter ones where it must.
 _LONGEST: Final = 1.3
@@ -46,6 +47,27 @@ class TracedPaths:
     mass: Array
     path: NDArray[np.intp]
     step: float
+
+
+def check_calibrated(patient: Patient, outside_body: OutsideBody) -> None:
+    """Raise if beams may cross HU above those that the patient's calibration knows.
+
+    Raises
+    ------
+    PatientError
+        If so: what metal is cannot be told, and tissue in its place would be wrong.
+    """
+    highest = float(patient.calibration.edges[-1])
+    beyond = patient.ct.hu > highest
+    if outside_body == "air" and patient.external is not None and beyond.any():
+        beyond = beyond & patient.body_mask()
+    if beyond.any():
+        found = patient.ct.hu[beyond]
+        raise PatientError(
+            f"{found.size} voxels of the CT hold up to {found.max():.0f} HU, as metal does, and "
+            f"calibration {patient.calibration.name!r} ends at {highest:g} HU; give these voxels "
+            "the HU of a tissue, or the patient a calibration table that reaches as far."
+        )
 
 
 def media_of(medium: Medium) -> tuple[tuple[Material, ...], Scene]:

@@ -28,9 +28,8 @@ from dosegrad.engines.yoda.response import Anatomy, BeamResponse, Part, trace_li
 from dosegrad.engines.yoda.secondaries import HALO_VARIANCES
 from dosegrad.engines.yoda.slowing import WIDEST, beam_tables
 from dosegrad.engines.yoda.splitting import Splitting, split_on_lattice
-from dosegrad.engines.yoda.transport import BEYOND, BeamTransport, place_pencils
+from dosegrad.engines.yoda.transport import BEYOND, BeamTransport, check_hits, place_pencils
 from dosegrad.engines.yoda.wet import Solved, prepare_wet
-from dosegrad.errors import BeamError
 from dosegrad.patient.medium import Medium
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ _BATCH: Final = 600_000  # beamlets times steps that are worked on at once
 _MARGIN: Final = 10.0  # mm of water behind the longest range at which responses may end
 _FURTHER: Final = 1.1  # of the range, likewise
 _FINEST: Final = 1e-3  # narrowest class of paths
-_LEAST: Final = 1.0  # mm of water that a spot must meet
 _CARRIED: Final = 0.8  # of a spot's protons, whose beamlets make its halo
 # Lattice of the responses of spots that the engine splits adaptively, in the spot's standard
 # deviation.
@@ -175,7 +173,7 @@ class Builder:
         splits = list(self.split(chosen))
         kinds = [self._classify(split) for split in splits]
         for split, kind in zip(splits, kinds, strict=True):
-            self._check_hits(split, kind[:, 2])
+            check_hits(self.transport.spots, split.beamlets.spot, kind[:, 2])
         solves, numbers = self._solves(splits, kinds)
         bank = make_bank(
             *(solves, self.transport.spots.energies),
@@ -256,18 +254,6 @@ class Builder:
         last = entries.step[np.arange(len(found)), np.maximum(entries.used - 1, 0)] + 2
         found[:, 3] = np.where(found[:, 3] < 0, last, found[:, 3])
         return found
-
-    def _check_hits(self, split: Split, depth: Array) -> None:
-        """Raise if a spot crosses next to nothing; ``depth`` (beamlets,) where each ends, mm."""
-        first = split.rays.first[:-1]
-        farthest = np.maximum.reduceat(depth - 10.0 * split.rays.shifter, first)
-        missing = split.spots[farthest < _LEAST]
-        if missing.size:
-            raise BeamError(
-                f"spot {missing[0]} of a beam, and {missing.size - 1} others with it, misses the "
-                "patient: no beamlet of it crosses 1 mm of tissue. Check isocentre, gantry angle "
-                "and spot positions, or give it no weight."
-            )
 
     def _solves(
         self, splits: list[Split], kinds: list[Array]

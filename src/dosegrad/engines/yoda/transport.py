@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,18 @@ from dosegrad.engines.yoda.secondaries import (
 )
 from dosegrad.engines.yoda.slowing import slow_down
 from dosegrad.engines.yoda.splitting import Splitting
+from dosegrad.errors import BeamError
 from dosegrad.geometry.grid import Grid
 from dosegrad.physics.scattering import ScatteringModel
 from dosegrad.physics.stopping import range_in_water
 
-__all__ = ["BEYOND", "BeamTransport", "Scored", "place_pencils"]
+__all__ = ["BEYOND", "BeamTransport", "Scored", "check_hits", "place_pencils"]
 
 #: Of the longest range, behind which no path is traced.
 BEYOND = 1.15
+
+
+_LEAST: Final = 1.0  # mm of water that a spot must meet
 
 
 class Scored(NamedTuple):
@@ -45,9 +49,10 @@ class Scored(NamedTuple):
 
 
 class _Solved(NamedTuple):
-    """Paths of beamlets and what is left along them."""
+    """Paths of beamlets, water-equivalent depths of their ends, and what is left along them."""
 
     paths: TracedPaths
+    end: Array
     record: Record
     secondaries: Secondaries | None
 
@@ -94,10 +99,20 @@ class BeamTransport:
             water_i_value=self.water_i_value,
         )
 
-    def pencils(self, chosen: Sequence[int], schemes: Sequence[Splitting]) -> list[Scored]:
-        """Pencils of the ``chosen`` spots: their beamlets, and their halos where there are any."""
+    def pencils(
+        self, chosen: Sequence[int], schemes: Sequence[Splitting], *, must_hit: bool = False
+    ) -> list[Scored]:
+        """Pencils of the ``chosen`` spots: their beamlets, and their halos where there are any.
+
+        Raises
+        ------
+        BeamError
+            If ``must_hit`` and a spot misses the patient.
+        """
         beamlets = split_spots(self.spots, chosen, schemes)
         solved = self._solve(self.trace(beamlets))
+        if must_hit:
+            check_hits(self.spots, beamlets.spot, solved.end[solved.paths.path])
         scored = [self._cores(beamlets, solved)]
         if solved.secondaries is not None:
             scored.append(self._halos(beamlets, solved, solved.secondaries, chosen))
@@ -110,7 +125,7 @@ class BeamTransport:
         secondaries = self._secondaries(layers, slowing, record) if self.nuclear else None
         if self.to_water:
             paths = replace(paths, mass=slowing.water[:, 1:])
-        return _Solved(paths, record, secondaries)
+        return _Solved(paths, slowing.depth[:, -1], record, secondaries)
 
     def _secondaries(self, layers: Layers, slowing: Slowing, record: Record) -> Secondaries:
         out = Secondaries.empty((layers.family.size, layers.n_steps))
@@ -191,6 +206,23 @@ class BeamTransport:
             depth, path, variance, width=float(size[0]), blur=size[1:] ** 2 / 12.0
         )
         return Scored(pencils, profiles, beamlets.spot)
+
+
+def check_hits(spots: SpotAxes, owner: NDArray[np.intp], end: Array) -> None:
+    """Raise if a spot crosses next to nothing.
+
+    ``owner`` (beamlets,): spot of each, those of one together; ``end`` (beamlets,):
+    water-equivalent depth where each ends, mm.
+    """
+    first = np.flatnonzero(np.append(True, np.diff(owner) != 0))
+    farthest = np.maximum.reduceat(end - 10.0 * spots.approach.shifter[owner], first)
+    missing = owner[first][farthest < _LEAST]
+    if missing.size:
+        raise BeamError(
+            f"spot {missing[0]} of a beam, and {missing.size - 1} others with it, misses the "
+            "patient: no beamlet of it crosses 1 mm of tissue. Check isocentre, gantry angle "
+            "and spot positions, or give it no weight."
+        )
 
 
 def place_pencils(

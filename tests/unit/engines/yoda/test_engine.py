@@ -11,6 +11,7 @@ from dosegrad.engines.yoda.adaptive import Adaptive, heterogeneity
 from dosegrad.engines.yoda.secondaries import HALO_VARIANCES, water_secondaries
 from dosegrad.engines.yoda.splitting import RINGS_25, split_on_lattice, split_on_rings
 from dosegrad.errors import (
+    BeamError,
     CapabilityError,
     EnergyError,
     PatientError,
@@ -216,9 +217,24 @@ def test_other_particles_are_refused():
         Yoda().quantities(carbon)
 
 
-def test_a_spot_that_misses_the_patient_gives_no_dose():
-    dose = compute_dose(patient((3.0, 3.0, 3.0)), spots(x=200.0), engine=bare())
-    assert dose.array.max() == 0.0
+def test_a_spot_that_misses_the_patient_is_told():
+    body = patient((3.0, 3.0, 3.0))
+    with pytest.raises(BeamError, match="spot 0 of a beam, and 0 others with it, misses the pat"):
+        compute_dose(body, spots(x=200.0), engine=bare())
+    two = Plan.from_spots(
+        MACHINE, gantry=0, isocentre=(0, 0, 0), x=[0.0, 200.0], y=0.0, energy=90.0, weight=[1, 0]
+    )
+    assert compute_dose(body, two, engine=bare()).array.max() > 0.0
+
+
+def test_metal_beyond_the_calibration_is_told():
+    def implant(shape):
+        hu = np.zeros(shape)
+        hu[4, 5, 6] = 12_000.0
+        return hu
+
+    with pytest.raises(PatientError, match=r"hold up to 12000 HU, as metal does.*3071 HU"):
+        compute_dose(patient((3.0, 3.0, 3.0), hu=implant), spots(), engine=Yoda())
 
 
 def test_paths_that_stop_alike_share_a_solve():
