@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -41,3 +42,9 @@ def measure(function: Callable[[], Any]) -> tuple[Any, Cost]:
     watcher.join()
     highest = max(highest, process.memory_info().rss)
     return result, Cost(*cost, (highest - before) / 1e6)
+
+
+def highest_memory() -> float:
+    """Highest resident memory of this process so far, MB (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    return float(status.partition("VmHWM:")[2].split()[0]) * 1.024e-3

@@ -7,14 +7,13 @@ matrix and dose in the folder given.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
-from measure import measure
+from measure import highest_memory, measure
 from pyRadPlan import (
     PhotonPlan,
     calc_dose_influence,
@@ -41,7 +40,7 @@ def main(patient_file: str, folder: str) -> None:
     stf, costs["steering"] = measure(lambda: generate_stf(ct, cst, plan))
     dij, costs["influence"] = measure(lambda: calc_dose_influence(ct, cst, stf, plan))
     weights, costs["optimisation"] = measure(lambda: fluence_optimization(ct, cst, stf, dij, plan))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    peak = highest_memory()
     matrix = dij.physical_dose.flat[0]
     resampled = cst.apply_overlap_priorities().resample_on_new_ct(
         ct.resample_to_grid(dij.dose_grid)

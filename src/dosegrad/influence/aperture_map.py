@@ -135,10 +135,12 @@ class ApertureDoseMap:
         settings = PhotonKernel() if engine is None else engine
         machine = photon_machine(beams.machine)
         collimator = collimator_of(machine)
-        if apertures.rotation.any() or settings.primary_fluence != "uniform" or coarseness % 2 == 0:
+        plain = settings.primary_fluence == "uniform" and settings.density_scaling == "none"
+        if apertures.rotation.any() or not plain or coarseness % 2 == 0:
             raise CapabilityError(
-                "leaves move for collimators that are not turned, in a uniform fluence in air, on "
-                "an odd number of rasters; use such apertures, PhotonKernel() and coarseness=3."
+                "leaves move for collimators that are not turned, in a uniform fluence in air, "
+                "with the kernels of water, on an odd number of rasters; use such apertures, "
+                "PhotonKernel() and coarseness=3."
             )
         fields = []
         for index in np.unique(apertures.beam):

@@ -16,10 +16,10 @@ BLOCK: Final = 16
 class Scene(NamedTuple):
     """Voxels that a beam may reach, in the order of matrix rows.
 
-    ``points`` (n, 3): gantry frame, mm, from the source. ``factors`` (n, 3): inverse square times
-    each depth component. ``rows`` (n,): row of the matrix, ascending. ``blocks``
-    (ceil(n / BLOCK), 4): lowest and highest x, lowest and highest y of each run of BLOCK voxels
-    after projection to the isocentre plane, mm.
+    ``points`` (n, 3): gantry frame, mm, from the source. ``factors`` (n, c): inverse square times
+    each of three depth components; of several kernels where they are scaled by density. ``rows``
+    (n,): row of the matrix, ascending. ``blocks`` (ceil(n / BLOCK), 4): lowest and highest x,
+    lowest and highest y of each run of BLOCK voxels after projection to the isocentre plane, mm.
     """
 
     points: NDArray[np.float64]
@@ -51,7 +51,7 @@ class Bixels(NamedTuple):
 class Profiles(NamedTuple):
     """Convolved bixels, one quadrant for each width, one after another.
 
-    ``values`` (n_nodes, 3): Gy per unit weight of each depth component at nodes x fastest.
+    ``values`` (n_nodes, c): Gy per unit weight of each depth component at nodes x fastest.
     ``starts`` (n_kinds,): first node; ``sides`` (n_kinds,): nodes along an edge; ``first``
     (n_kinds,): where the first node lies, in rasters. ``raster``: mm. ``shift``: added to both
     coordinates before they are looked up, mm. ``mirrored``: whether values are one quadrant, that
@@ -98,7 +98,7 @@ class Lattice(NamedTuple):
 class FieldMap(NamedTuple):
     """A whole field's fluence after sources and kernels.
 
-    ``values`` (ny, nx, 3): Gy of each depth component at nodes; ``low`` (2,): x and y of the first
+    ``values`` (ny, nx, c): Gy of each depth component at nodes; ``low`` (2,): x and y of the first
     node, mm; ``raster``: distance of nodes, mm; ``turn`` (2,): cosine and sine of the collimator's
     angle, by which a point of the gantry frame is turned into that of the map.
     """

@@ -100,8 +100,11 @@ def _doses(
         w00, w01 = (1.0 - fy) * (1.0 - fx), (1.0 - fy) * fx
         w10, w11 = fy * (1.0 - fx), fy * fx
         dose = 0.0
-        for component in range(3):
-            dose += factors[voxel, component] * (
+        for component in range(factors.shape[1]):
+            factor = factors[voxel, component]
+            if factor == 0.0:
+                continue
+            dose += factor * (
                 w00 * values[at, component]
                 + w01 * values[right, component]
                 + w10 * values[below, component]
@@ -237,7 +240,9 @@ def add_field(scene: Scene, field: FieldMap, sad: float, dose: NDArray[np.float6
         fx -= i
         fy -= j
         found = 0.0
-        for k in range(3):
+        for k in range(field.values.shape[2]):
+            if scene.factors[voxel, k] == 0.0:
+                continue
             upper = (1.0 - fx) * field.values[j, i, k] + fx * field.values[j, i + 1, k]
             lower = (1.0 - fx) * field.values[j + 1, i, k] + fx * field.values[j + 1, i + 1, k]
             found += scene.factors[voxel, k] * ((1.0 - fy) * upper + fy * lower)

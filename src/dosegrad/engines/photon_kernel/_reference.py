@@ -28,7 +28,7 @@ def column_entries(
     kind = bixels.kinds[column]
     side, start = int(profiles.sides[kind]), int(profiles.starts[kind])
     nodes = (profiles.first[kind] + np.arange(side)) * profiles.raster
-    quadrant = profiles.values[start : start + side * side].reshape(side, side, 3)
+    quadrant = profiles.values[start : start + side * side].reshape(side, side, -1)
     place = lateral[near] + profiles.shift
     place = np.clip(np.abs(place) if profiles.mirrored else place, nodes[0], nodes[-1])
     convolved = RegularGridInterpolator((nodes, nodes), quadrant)(place[:, ::-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -85,20 +85,28 @@ def skin_distance(medium: ElectronDensity, beam: Beam, centres: Array) -> float:
 
 
 def prepare_profiles(
-    machine: PhotonMachine, ssd: float, widths: Array, reaches: Array, shift: float
+    machines: Sequence[PhotonMachine], ssd: float, widths: Array, reaches: Array, shift: float
 ) -> Profiles:
-    """Convolved bixels of each of the ``widths`` (n_kinds,), mm, out to their ``reaches``."""
-    made = [
-        convolved_bixel(machine, ssd, float(w), float(r) + abs(shift))
-        for w, r in zip(widths, reaches, strict=True)
+    """Convolved bixels of each of the ``widths`` (n_kinds,), mm, out to their ``reaches``.
+
+    The components of all ``machines``, which differ by kernels alone, lie side by side.
+    """
+    by_machine = [
+        [
+            convolved_bixel(machine, ssd, float(w), float(r) + abs(shift))
+            for w, r in zip(widths, reaches, strict=True)
+        ]
+        for machine in machines
     ]
+    made = by_machine[0]
     sides = np.array([len(one.values) for one in made], dtype=np.int64)
+    parts = [[one.values.reshape(-1, 3) for one in alike] for alike in by_machine]
     return Profiles(
-        values=np.concatenate([one.values.reshape(-1, 3) for one in made]),
+        values=np.concatenate([np.concatenate(part) for part in parts], axis=1),
         starts=np.concatenate([[0], np.cumsum(sides**2)[:-1]]).astype(np.int64),
         sides=sides,
         first=np.array([one.first for one in made]),
-        raster=float(machine.raster),
+        raster=float(machines[0].raster),
         shift=float(shift),
     )
 

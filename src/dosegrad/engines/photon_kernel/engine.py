@@ -23,11 +23,13 @@ from dosegrad.engines.photon_kernel._setup import (
     prepare_scene,
     skin_distance,
 )
+from dosegrad.engines.photon_kernel.density_scaling import KernelMix, mean_density
 from dosegrad.engines.photon_kernel.field import box_of, field_maps
 from dosegrad.engines.photon_kernel.lattice import LatticeColumns, find_lattice
 from dosegrad.engines.photon_kernel.own_profiles import OwnProfiles
 from dosegrad.errors import BeamError, SettingsError, unknown_name
 from dosegrad.machine.kinds import Machine
+from dosegrad.machine.photon import PhotonMachine
 from dosegrad.patient.patient import OutsideBody
 from dosegrad.progress import report
 
@@ -42,6 +44,7 @@ _PARTS: Final = 64
 _OUTSIDE: Final = ("air", "ct")
 _PLANES: Final = ("isocentre", "ray")
 _FLUENCES: Final = ("uniform", "machine", "exact")
+_SCALINGS: Final = ("none", "lateral")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,10 @@ class PhotonKernel:
     lateral_plane
         ``"isocentre"``: neighbouring bixels meet edge to edge; ``"ray"``: the bixel and its
         distances lie across its own ray, as in matRad.
+    density_scaling
+        ``"none"``: kernels are those of water across the ray; ``"lateral"``: they are scaled by the
+        mean density around each voxel, so that fields in lung blur and narrow ones lose dose there.
+        Some times as slow.
     outside_body
         ``"air"``: voxels whose centre is outside the external structure attenuate nothing;
         ``"ct"``: they count as the CT says.
@@ -88,6 +95,7 @@ class PhotonKernel:
     primary_fluence: Literal["uniform", "machine", "exact"] = "uniform"
     lateral_plane: LateralPlane = "isocentre"
     outside_body: OutsideBody = "air"
+    density_scaling: Literal["none", "lateral"] = "none"
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.lateral_cutoff <= 1000.0:
@@ -106,6 +114,8 @@ class PhotonKernel:
             raise unknown_name("lateral plane", self.lateral_plane, _PLANES)
         if self.primary_fluence not in _FLUENCES:
             raise unknown_name("primary fluence", self.primary_fluence, _FLUENCES)
+        if self.density_scaling not in _SCALINGS:
+            raise unknown_name("density scaling", self.density_scaling, _SCALINGS)
 
     @property
     def is_for_photons(self) -> bool:
@@ -184,17 +194,20 @@ class PhotonKernel:
         )
         if ssd is None:
             ssd = skin_distance(medium, beam, bixels.centres)
-        own = None
-        if self.primary_fluence == "exact":
-            own = OwnProfiles(machine, ssd, bixels.centres, widths[bixels.kinds], raster_shift)
-        profiles = prepare_profiles(machine, ssd, widths, reaches, raster_shift)
         low = (bixels.centres - bixels.bounds[:, None]).min(axis=0)
         high = (bixels.centres + bixels.bounds[:, None]).max(axis=0)
-        scene = prepare_scene(medium, machine, beam, voxels, (low, high), depths)
+        mix = self._mix(machine, ssd, medium, voxels)
+        scene = mix.mixed(prepare_scene(medium, machine, beam, voxels, (low, high), depths))
+        own = None
+        if self.primary_fluence == "exact":
+            own = OwnProfiles(mix.machines, ssd, bixels.centres, widths[bixels.kinds], raster_shift)
+        profiles = prepare_profiles(mix.machines, ssd, widths, reaches, raster_shift)
         columns = PhotonColumns(scene, bixels, profiles, own)
         if self.relative_cutoff > 0:
             return columns.above(self.relative_cutoff)
         if self.lateral_plane != "isocentre" or own is not None or widths.size != 1:
+            return columns
+        if len(mix.machines) > 1:
             return columns
         found = find_lattice(bixels, profiles, float(widths[0]), machine.sad)
         return columns if found is None else replace(columns, lattice=LatticeColumns(scene, *found))
@@ -235,16 +248,26 @@ class PhotonKernel:
             check_source(medium.grid, beam)
             columns = beams.columns[beams.columns_of(int(index))]
             ssd = skin_distance(medium, beam, np.column_stack([columns["x"], columns["y"]]))
+            mix = self._mix(machine, ssd, medium, voxels)
             maps = field_maps(
-                *(machine, ssd, part),
+                *(mix.machines, ssd, part),
                 margin=self.lateral_cutoff,
                 uniform=self.primary_fluence == "uniform",
             )
-            scene = prepare_scene(medium, machine, beam, voxels, box_of(maps), None)
+            scene = mix.mixed(prepare_scene(medium, machine, beam, voxels, box_of(maps), None))
             for field in maps:
                 _kernels().add_field(scene, field, machine.sad, dose)
             report("dose", (int(index) + 1) / len(beams), f"beam {index + 1} of {len(beams)}")
         return dose
+
+    def _mix(
+        self, machine: PhotonMachine, ssd: float, medium: ElectronDensity, voxels: IntArray
+    ) -> KernelMix:
+        """Kernels for the densities around ``voxels``, or those of water."""
+        if self.density_scaling == "none":
+            return KernelMix((machine,))
+        around = mean_density(medium.grid, medium.electron_density)
+        return KernelMix.of(machine, ssd, around.ravel()[voxels])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,14 +44,20 @@ def collimator_of(machine: PhotonMachine) -> MultileafCollimator:
 
 
 def field_maps(
-    machine: PhotonMachine, ssd: float, apertures: Apertures, *, margin: float, uniform: bool
+    machines: Sequence[PhotonMachine],
+    ssd: float,
+    apertures: Apertures,
+    *,
+    margin: float,
+    uniform: bool,
 ) -> list[FieldMap]:
     """The convolved fluence of the segments of one beam, one map for each collimator angle.
 
     Parameters
     ----------
-    machine, ssd
-        Kernels, sources and leaves; distance from source to skin, mm.
+    machines, ssd
+        Kernels, sources and leaves; distance from source to skin, mm. Machines differ by kernels
+        alone; their components lie side by side.
     apertures
         Segments of one beam.
     margin
@@ -60,15 +66,20 @@ def field_maps(
         Whether fluence in air is the same everywhere, or that of the machine.
     """
     return [
-        _map_of(machine, ssd, apertures.chosen(same), margin, uniform)
+        _map_of(machines, ssd, apertures.chosen(same), margin, uniform)
         for angle in np.unique(apertures.rotation)
         for same in [np.flatnonzero(apertures.rotation == angle)]
     ]
 
 
 def _map_of(
-    machine: PhotonMachine, ssd: float, apertures: Apertures, margin: float, uniform: bool
+    machines: Sequence[PhotonMachine],
+    ssd: float,
+    apertures: Apertures,
+    margin: float,
+    uniform: bool,
 ) -> FieldMap:
+    machine = machines[0]
     raster = machine.raster
     edges = [
         raster * np.arange(np.floor((low - margin) / raster), np.ceil((high + margin) / raster) + 1)
@@ -84,7 +95,7 @@ def _map_of(
         fluence *= machine.fluence_at(np.hypot(x, y[:, None]))
     angle = np.deg2rad(apertures.rotation[0])
     return FieldMap(
-        values=convolved_fluence(machine, ssd, fluence),
+        values=np.concatenate([convolved_fluence(m, ssd, fluence) for m in machines], axis=2),
         low=np.array([x[0], y[0]]),
         raster=float(raster),
         turn=np.array([np.cos(angle), np.sin(angle)]),

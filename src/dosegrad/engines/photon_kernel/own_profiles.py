@@ -21,15 +21,16 @@ class OwnProfiles:
 
     Parameters
     ----------
-    machine, ssd
-        Kernels, sources and fluence in air; distance from source to skin, mm.
+    machines, ssd
+        Kernels, sources and fluence in air; distance from source to skin, mm. Machines differ by
+        kernels alone; their components lie side by side.
     centres, widths
         Of the bixels (n, 2) and (n,), mm.
     shift
         Added to lateral coordinates before values are looked up, mm.
     """
 
-    machine: PhotonMachine
+    machines: tuple[PhotonMachine, ...]
     ssd: float
     centres: Array
     widths: Array
@@ -37,22 +38,22 @@ class OwnProfiles:
 
     def between(self, first: int, last: int, reach: float) -> Profiles:
         """Those of the columns from ``first`` to before ``last``, out to ``reach`` mm."""
-        raster = self.machine.raster
+        raster = self.machines[0].raster
         half = int(np.ceil((reach + abs(self.shift)) / raster)) + 2
         side = 2 * half
         # twice the width again, so that what wraps around is farther away than what is wanted
         shape = (fft.next_fast_len(2 * side, real=True),) * 2
-        spectra = kernel_spectra(self.machine, self.ssd, shape)
-        spectra = spectra * source_spectra(self.machine, shape, raster)
+        spectra = np.concatenate([kernel_spectra(m, self.ssd, shape) for m in self.machines])
+        spectra = spectra * source_spectra(self.machines[0], shape, raster)
         nodes = np.asarray((np.arange(side) - half + 0.5) * raster, dtype=np.float64)
-        values = np.empty((last - first, side * side, 3))
+        values = np.empty((last - first, side * side, len(spectra)))
         for number, column in enumerate(range(first, last)):
             fluence = self._fluence(column, nodes)
             whole = fft.irfft2(fft.rfft2(fluence, s=shape) * spectra, s=shape)
-            values[number] = np.moveaxis(whole[:, :side, :side], 0, -1).reshape(-1, 3)
+            values[number] = np.moveaxis(whole[:, :side, :side], 0, -1).reshape(side * side, -1)
         n = last - first
         return Profiles(
-            values=values.reshape(-1, 3),
+            values=values.reshape(-1, len(spectra)),
             starts=np.arange(n, dtype=np.int64) * side * side,
             sides=np.full(n, side, dtype=np.int64),
             first=np.full(n, 0.5 - half),
@@ -63,9 +64,9 @@ class OwnProfiles:
 
     def _fluence(self, column: int, nodes: Array) -> Array:
         """Fluence (n, n) of a bixel at ``nodes`` from its centre along both axes."""
-        raster, width = self.machine.raster, self.widths[column]
+        raster, width = self.machines[0].raster, self.widths[column]
         edges = np.append(nodes - 0.5 * raster, nodes[-1] + 0.5 * raster)
         share = covered(edges, np.array(-0.5 * width), np.array(0.5 * width))
         x, y = self.centres[column]
-        air: Array = self.machine.fluence_at(np.hypot(x + nodes, y + nodes[:, None]))
+        air: Array = self.machines[0].fluence_at(np.hypot(x + nodes, y + nodes[:, None]))
         return np.outer(share, share) * air
