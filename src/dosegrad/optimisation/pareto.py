@@ -20,6 +20,7 @@ from dosegrad.influence.products import in_kernel_types, multiply
 from dosegrad.objectives.mean import MeanDose
 from dosegrad.objectives.structure_objective import StructureObjective
 from dosegrad.optimisation.descent import TailLimit
+from dosegrad.optimisation.front_columns import keep_columns, reaching_columns
 from dosegrad.optimisation.front_search import FrontSearch
 from dosegrad.optimisation.goal_limits import GoalLimit, goal_limits
 from dosegrad.optimisation.lower_bound import form_regions
@@ -78,6 +79,10 @@ def pareto_front(
     part, which are convex and imply them. Goals are evaluated on finer samples than voxels: where a
     plan misses one all the same, limits go for voxels at the border too, then they are tightened.
     The gap is that of this convex problem.
+
+    Spots whose dose where objectives look is below 10 % of their peak elsewhere do not take part
+    (photon bixels: 5 %): nothing would bound their weight. Dose elsewhere is bounded no further:
+    trade the body too, or sum its overdose up with another objective.
 
     Parameters
     ----------
@@ -169,6 +174,8 @@ def trade_problem(
         )
     matrix = in_kernel_types(influence.matrix)
     kept = goal_limits(influence, goals, with_border=with_border)
+    modality = influence.beams.machine.modality
+    matrix = keep_columns(matrix, reaching_columns(matrix, terms, kept, modality))
     parts = join_terms(matrix, terms, [k.rows for k in kept])
     limits = tuple(
         TailLimit(np.searchsorted(parts.picked, k.rows), k.volume, k.dose, k.coldest, 0.01 * k.dose)
@@ -197,7 +204,8 @@ def _start(influence: Influence, problem: TradeProblem, kept: Sequence[GoalLimit
     asked = prescription(problem.terms)
     lower = [(limit.rows, limit.dose) for limit in kept if limit.coldest]
     rows, dose = asked if asked is not None else lower[0] if lower else (None, 0.0)
-    weights = np.ones(influence.beams.n_columns)
+    # columns that take part
+    weights = (np.diff(problem.parts.unit.columns.indptr) > 0).astype(float)
     if rows is None:
         return weights
     mean = float(multiply(in_kernel_types(influence.matrix), weights)[rows].mean())

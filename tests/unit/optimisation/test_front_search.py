@@ -8,8 +8,11 @@ from dosegrad import evaluate, pareto_front, phantom
 from dosegrad import objectives as obj
 from dosegrad.errors import CapabilityError, PlanError
 from dosegrad.influence.matrix import Influence
+from dosegrad.optimisation.front_columns import keep_columns, reaching_columns
 from dosegrad.optimisation.front_search import _unbeaten
 from dosegrad.optimisation.goal_limits import goal_limits
+from dosegrad.optimisation.pareto import trade_problem
+from dosegrad.optimisation.problem import Term
 from dosegrad.optimisation.sandwich import corners, distance_below
 
 COVERAGE = obj.SquaredDeviation(50.0).on("Target")
@@ -172,6 +175,33 @@ def test_the_border_holds_voxels_that_a_structure_cuts(toy):
         assert set(inner.rows) < set(outer.rows)
         volume = patient.structures[inner.goal.structure].volume_cc / grid.voxel_volume_cc
         assert volume < outer.rows.size < 1.6 * volume
+
+
+def test_spots_that_no_objective_sees_take_no_part(uniform):
+    """The second column gives the target 1 % of what it gives elsewhere, the third nothing."""
+    influence = uniform((1.0, 0.5, 0.3), (0.01, 0.0, 1.0), (0.0, 0.0, 1.0))
+    trade = {"coverage": COVERAGE, "organ": ORGAN}
+    front = pareto_front(influence, trade, gap=0.05)
+    for plan in front:
+        assert plan.weights[0] > 0
+        assert (plan.weights[1:] == 0).all()
+        assert plan.dose.array.max() < 60.0
+    # where the body is traded too, they may help
+    problem, _ = trade_problem(influence, {**trade, "body": BODY}, ())
+    assert np.diff(problem.parts.unit.columns.indptr)[1] > 0
+
+
+def test_columns_reach_what_is_watched():
+    matrix = csc_array(np.array([[1.0, 0.05, 0.2, 0.0], [0.5, 1.0, 1.0, 1.0]], dtype=np.float32))
+    seen, unseen = Term("T", obj.SquaredDeviation(50.0), np.array([0])), np.array([1])
+    under = Term("T", obj.SquaredUnderdose(50.0), unseen)
+    found = reaching_columns(matrix, [seen, under], (), "protons")
+    assert found.tolist() == [True, False, True, False]
+    assert reaching_columns(matrix, [seen], (), "photons").tolist() == [True, True, True, False]
+    over = Term("O", obj.SquaredOverdose(20.0), unseen)
+    assert reaching_columns(matrix, [seen, over], (), "protons").all()
+    left = keep_columns(matrix, found).toarray()
+    np.testing.assert_array_equal(left, matrix.toarray() * found)
 
 
 def test_corners_of_planes_that_meet_in_one_point():
