@@ -38,7 +38,7 @@ from dosegrad.units import MM_PER_CM
 __all__ = ["PreparedMarch", "RangeMarch", "empty_record"]
 
 _HALF_WIDTH: Final = 6.0  # of the window, in standard deviations of the final range spread
-_GROUP: Final = 0.5  # width of a group in the same
+_GROUP: Final = 0.4  # width of a group in the same
 _PARTS: Final = 32  # rows of the tables per group
 _SLOWEST: Final = 1.0  # MeV, below which scattering is not averaged
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
