@@ -28,7 +28,7 @@ from dosegrad.checks.structure_doses import (
     compare_structures,
     reference_dose,
 )
-from dosegrad.checks.subjects import Metal, check_metal, physical_dose, subject
+from dosegrad.checks.subjects import Metal, calibrated, check_metal, physical_dose, subject
 from dosegrad.dose import Dose
 from dosegrad.engines.yoda.engine import Yoda
 from dosegrad.errors import CapabilityError, PatientError, PlanError, unknown_name
@@ -162,6 +162,8 @@ def adapt(
     notes = [*study.warnings]
     for ct in (patient.ct, today):
         notes += check_metal(ct, highest, metal)
+    patient = replace(patient, ct=calibrated(patient.ct, highest))
+    today = calibrated(today, highest)
     if today.position != patient.ct.position:
         raise PatientError(
             f"today's CT shows the patient in position {today.position}, the plan is for "

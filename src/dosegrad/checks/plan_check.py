@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 from dosegrad.checks.structure_doses import StructureDoses, compare_structures
 from dosegrad.checks.subjects import (
     Metal,
+    calibrated,
     check_metal,
     covering,
     part_of,
@@ -138,7 +139,9 @@ def check_plan(
     parsed = [goal if isinstance(goal, Goal) else Goal.parse(goal) for goal in goals]
     for goal in parsed:
         patient.structure(goal.structure)
-    notes = [*study.warnings, *check_metal(patient.ct, patient.calibration.edges[-1], metal)]
+    highest = float(patient.calibration.edges[-1])
+    notes = [*study.warnings, *check_metal(patient.ct, highest, metal)]
+    patient = replace(patient, ct=calibrated(patient.ct, highest))
     planned, more = physical_dose(study.dose)
     notes += more
     with warnings.catch_warnings(record=True) as heard:

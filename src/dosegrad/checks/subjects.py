@@ -25,7 +25,16 @@ from dosegrad.patient.ct import CT
 from dosegrad.patient.patient import Patient
 from dosegrad.plan import Plan
 
-__all__ = ["PROTON_RBE", "Metal", "check_metal", "covering", "part_of", "physical_dose", "subject"]
+__all__ = [
+    "PROTON_RBE",
+    "Metal",
+    "calibrated",
+    "check_metal",
+    "covering",
+    "part_of",
+    "physical_dose",
+    "subject",
+]
 
 #: What becomes of voxels above the HU calibration: an error, or they count as its upper end.
 Metal: TypeAlias = Literal["refuse", "clip"]
@@ -96,6 +105,11 @@ def check_metal(ct: CT, highest: float, metal: Metal) -> list[str]:
             "compute with the upper end of the calibration by metal='clip'."
         )
     return [f"{words}; they count as its upper end"]
+
+
+def calibrated(ct: CT, highest: float) -> CT:
+    """``ct`` with voxels above ``highest`` HU, where its calibration ends, at that."""
+    return replace(ct, hu=np.minimum(ct.hu, highest)) if (ct.hu > highest).any() else ct
 
 
 def physical_dose(dose: Dose) -> tuple[Dose, list[str]]:

@@ -198,8 +198,8 @@ def test_bad_plans_and_responses():
 
 def test_metal_on_the_day_is_refused(predict):
     hu = patient().ct.hu.copy()
-    hu[9, 8, 10] = 9_000.0
-    with pytest.raises(PatientError, match="1 voxels of the CT hold up to 9000 HU, as metal does"):
+    hu[9, 8, 10:14] = 9_000.0
+    with pytest.raises(PatientError, match="4 voxels of the CT hold up to 9000 HU, as metal does"):
         predict(CT(patient().ct.grid, hu))
 
 

@@ -24,6 +24,8 @@ __all__ = ["TracedPaths", "check_calibrated", "media_of", "step_length", "trace_
 _LONGEST: Final = 1.3
 #: Masses closer than this are the same path, g/cm2.
 _SAME: Final = 9
+#: Voxels above the calibration that pass as noise.
+_FEW: Final = 3
 _DENSEST: Final = 25.0  # g/cm3
 
 
@@ -50,7 +52,7 @@ class TracedPaths:
 
 
 def check_calibrated(patient: Patient, outside_body: OutsideBody) -> None:
-    """Raise if beams may cross HU above those that the patient's calibration knows.
+    """Raise if beams may cross more HU than a few above those that the calibration knows.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def check_calibrated(patient: Patient, outside_body: OutsideBody) -> None:
     beyond = patient.ct.hu > highest
     if outside_body == "air" and patient.external is not None and beyond.any():
         beyond = beyond & patient.body_mask()
-    if beyond.any():
+    if np.count_nonzero(beyond) > _FEW:
         found = patient.ct.hu[beyond]
         raise PatientError(
             f"{found.size} voxels of the CT hold up to {found.max():.0f} HU, as metal does, and "

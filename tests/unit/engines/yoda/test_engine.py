@@ -230,7 +230,7 @@ def test_a_spot_that_misses_the_patient_is_told():
 def test_metal_beyond_the_calibration_is_told():
     def implant(shape):
         hu = np.zeros(shape)
-        hu[4, 5, 6] = 12_000.0
+        hu[4, 5, 6:12] = 12_000.0
         return hu
 
     with pytest.raises(PatientError, match=r"hold up to 12000 HU, as metal does.*3071 HU"):
