@@ -19,7 +19,7 @@ BROWSER = os.environ.get("DOSEGRAD_BROWSER") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 #: Waits end with the state that is waited for; so long only where something is wrong, ms.
-PATIENCE = 240_000
+PATIENCE = int(os.environ.get("DOSEGRAD_PATIENCE", "240000"))
 
 
 class Answer(NamedTuple):

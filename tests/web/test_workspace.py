@@ -175,6 +175,8 @@ def test_every_phantom_suggests_a_plan(name):
     settings = suggest(patient, name)
     assert settings.target in patient.structures
     assert settings.objectives
+    for part in patient.structures:
+        assert settings.target == part or any(w.structure == part for w in settings.objectives)
     for wish in settings.objectives:
         assert wish.structure in patient.structures
 

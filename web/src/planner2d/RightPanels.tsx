@@ -81,7 +81,7 @@ export function BeamPanel({ store }: { store: Store }) {
               >
                 {WEDGES.map((w) => (
                   <option key={w} value={w}>
-                    {w === 0 ? "none" : `${Math.abs(w)}°, thick end ${w > 0 ? "→" : "←"}`}
+                    {w === 0 ? "none" : `${Math.abs(w)}°, thick ${w > 0 ? "→" : "←"}`}
                   </option>
                 ))}
               </select>

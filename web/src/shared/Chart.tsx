@@ -66,7 +66,7 @@ export function Chart(props: ChartProps) {
     plot.current?.setData(props.data as uPlot.AlignedData);
   }, [props.data, props.marks]);
 
-  return <div ref={box} role="img" aria-label={props.description} style={{ minHeight: `${props.height}px` }} />;
+  return <div ref={box} class="chart" role="img" aria-label={props.description} style={{ minHeight: `${props.height}px` }} />;
 }
 
 function build(box: HTMLElement, latest: { current: ChartProps }): uPlot {

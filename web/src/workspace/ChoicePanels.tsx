@@ -8,7 +8,8 @@ export function FrontPanel({ store }: { store: Store }) {
   const [prefer, setPrefer] = useState<string | null>(null);
   useEffect(() => {
     setLimits({});
-    setPrefer(null);
+    const target = store.settings?.target ?? "";
+    setPrefer(front?.names.includes(target) ? target : null); // the server shows that one first
   }, [front]);
   if (!front) return null;
   const go = (next: Record<string, number>, first: string | null) => {

@@ -69,7 +69,7 @@ export function StructurePanel({ store }: { store: Store }) {
             <th scope="col"><span class="visually-hidden">Shown</span></th>
             <th scope="col">Name</th>
             <th scope="col" class="number">cm³</th>
-            <th scope="col" class="number">Mean</th>
+            <th scope="col" class="number">Mean {store.state.plan?.unit ?? "Gy"}</th>
           </tr>
         </thead>
         <tbody>
@@ -103,6 +103,7 @@ export function LookPanel({ store }: { store: Store }) {
     { name: "gamma", title: "Gamma", on: store.volumes.gamma !== null },
     { name: "none", title: "CT only", on: true },
   ];
+  const asked = store.state.plan?.prescription ?? 0;
   const current = WINDOWS.find((w) => w.window === look.window && w.level === look.level);
   return (
     <section class="panel" aria-labelledby="look-title">
@@ -156,6 +157,7 @@ export function LookPanel({ store }: { store: Store }) {
           {LEVELS.map((l) => (
             <li key={l.percent}><span style={{ background: l.colour }} />{l.percent} %</li>
           ))}
+          {asked > 0 && <li class="muted">of {+asked.toFixed(2)} {store.state.plan?.unit}</li>}
         </ul>
       )}
       {look.shown === "difference" && <p class="small muted">Blue: the plan has less than the other; orange: more. Full colour at 10 % of the prescription.</p>}

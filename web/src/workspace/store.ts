@@ -206,6 +206,7 @@ export class Store {
     this.kept.settings = null;
     this.keep();
     this.asked = this.send({ kind: "open", source });
+    this.declare();
   }
   start(job: JobName, path: string | null = null): void {
     this.flushSettings();
@@ -227,6 +228,7 @@ export class Store {
   }
   navigate(limits: Record<string, number>, prefer: string | null): void {
     this.navigateNext = { limits, prefer };
+    this.declare();
     if (!this.navigateSent) this.sendNavigation();
   }
   setLook(part: Partial<Look>): void {
@@ -363,6 +365,7 @@ export class Store {
     if (!isNew || !source) return;
     this.wantsRestore = true;
     this.asked = this.send({ kind: "open", source, settings });
+    this.declare();
   }
 
   private ended(message: { job: string; state: string; message: string }): void {
@@ -488,8 +491,16 @@ export function useStore(): Store {
   const [store] = useState(() => new Store());
   const [, redraw] = useState(0);
   useEffect(() => {
-    const stop = store.listen(() => redraw((n) => n + 1));
+    let asked = 0; // many messages may come between two pictures
+    const stop = store.listen(() => {
+      if (!asked)
+        asked = requestAnimationFrame(() => {
+          asked = 0;
+          redraw((n) => n + 1);
+        });
+    });
     return () => {
+      cancelAnimationFrame(asked);
       stop();
       store.close();
     };

@@ -12,7 +12,13 @@ from dosegrad.errors import PlanError
 from dosegrad.patient.patient import Patient
 from dosegrad.patient.structures import Structure
 from dosegrad.web.security import confined
-from dosegrad.web.workspace.schemas import FileSource, PhantomSource, PlanSettings, Source
+from dosegrad.web.workspace.schemas import (
+    FileSource,
+    ObjectiveState,
+    PhantomSource,
+    PlanSettings,
+    Source,
+)
 
 if TYPE_CHECKING:
     from dosegrad.beams.beam import Beams
@@ -102,6 +108,11 @@ class Case:
             if w.structure == self.settings.target and w.kind.startswith("squared")
         ]
         return max(asked, default=0.0)
+
+    def is_ceiling(self, wish: ObjectiveState) -> bool:
+        """Whether an objective only asks that nothing gets more than the target."""
+        dose = float(wish.settings.get("dose", 0.0))
+        return wish.kind == "squared-overdose" and 0.0 < self.prescription() <= dose
 
     def _key(self, names: tuple[str, ...]) -> Mapping[str, Any]:
         return {name: getattr(self.settings, name) for name in names}

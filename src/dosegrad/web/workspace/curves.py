@@ -18,7 +18,15 @@ from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import multiply
 from dosegrad.patient.patient import Patient
 
-__all__ = ["LiveCurves", "bands", "curve_content", "goal_content", "histograms", "top_dose"]
+__all__ = [
+    "LiveCurves",
+    "bands",
+    "curve_content",
+    "goal_content",
+    "histograms",
+    "quick_goals",
+    "top_dose",
+]
 
 #: Points of a curve.
 _POINTS: Final = 141
@@ -62,6 +70,21 @@ def goal_content(dose: Dose, patient: Patient, sentences: Iterable[str]) -> list
             continue
         row = evaluate(dose, patient, [goal])[0]
         rows.append(_goal_row(goal, row.value, met=row.met))
+    return rows
+
+
+def quick_goals(
+    curves: Mapping[str, DVH], dose: Dose, patient: Patient, sentences: Iterable[str]
+) -> list[dict[str, Any]]:
+    """What became of each goal by curves at hand."""
+    rows = []
+    for sentence in sentences:
+        goal = Goal.parse(sentence)
+        structure, curve = patient.structures.get(goal.structure), curves.get(goal.structure)
+        value = float("nan")
+        if structure is not None and curve is not None:
+            value = goal.metric.value(dose, structure, curve, goal.unit)
+        rows.append(_goal_row(goal, value, met=goal.is_met_by(value)))
     return rows
 
 
@@ -116,14 +139,7 @@ class LiveCurves:
         volume = self.influence.grid.voxel_volume_cc
         curves = {name: DVH(rows[part], volume) for name, part in self._rows.items()}
         dose = self.influence.on_grid(rows)
-        verdicts = []
-        for sentence in self.goals:
-            goal = Goal.parse(sentence)
-            structure = self.influence.patient.structures.get(goal.structure)
-            value = float("nan")
-            if structure is not None:
-                value = goal.metric.value(dose, structure, curves[goal.structure], goal.unit)
-            verdicts.append(_goal_row(goal, value, met=goal.is_met_by(value)))
+        verdicts = quick_goals(curves, dose, self.influence.patient, self.goals)
         now = time.monotonic()
         self._next = now + max(_PAUSE, (now - start) / _SHARE)
         return {"dvh": curve_content(curves, self.top), "goals": verdicts}

@@ -11,6 +11,9 @@ from dosegrad.web.workspace.schemas import ObjectiveState, PlanSettings
 
 __all__ = ["suggest"]
 
+#: What targets get where nothing tells, Gy.
+_NO_PRESCRIPTION: Final = 60.0
+
 
 def _wish(structure: str, kind: str, weight: float, **settings: float) -> ObjectiveState:
     return ObjectiveState(structure=structure, kind=kind, weight=weight, settings=dict(settings))
@@ -79,8 +82,11 @@ def suggest(patient: Patient, phantom: str | None) -> PlanSettings:
     known = _SUGGESTED.get(phantom or "")
     if known is not None:
         first = known["objectives"][0].structure
-        return PlanSettings(**{**content, "target": first, **known})
+        wishes = _nowhere_hotter(patient, known["objectives"])
+        return PlanSettings(**{**content, "target": first, **known, "objectives": wishes})
     wishes = _from_patient(patient) or _from_roles(patient)
+    if phantom is not None or not patient.objectives:
+        wishes = _nowhere_hotter(patient, wishes)
     asked = [w for w in wishes if w.structure in targets and "dose" in w.settings]
     if asked:
         best = max(asked, key=lambda w: float(w.settings["dose"]))
@@ -91,6 +97,20 @@ def suggest(patient: Patient, phantom: str | None) -> PlanSettings:
             f"{best.structure}: D2% <= {1.07 * dose:.4g} Gy",
         ]
     return PlanSettings(**content, gantry=[0.0, 120.0, 240.0], objectives=wishes)
+
+
+def _nowhere_hotter(patient: Patient, wishes: list[ObjectiveState]) -> list[ObjectiveState]:
+    """The wishes, and that organs and what lies between them get no more than the target.
+
+    Each organ needs its own: where structures overlap, an objective acts in the innermost alone.
+    """
+    known = {w.structure for w in wishes if w.kind == "squared-overdose"}
+    targets = {name for name, s in patient.structures.items() if s.role == "target"}
+    asked = [float(w.settings.get("dose", 0.0)) for w in wishes if w.structure in targets]
+    if not any(asked):
+        return wishes
+    others = [name for name in patient.structures if name not in targets | known]
+    return [*wishes, *(_wish(name, "squared-overdose", 200.0, dose=max(asked)) for name in others)]
 
 
 def _from_patient(patient: Patient) -> list[ObjectiveState]:
@@ -118,7 +138,7 @@ def _from_roles(patient: Patient) -> list[ObjectiveState]:
     wishes: list[ObjectiveState] = []
     for name, structure in patient.structures.items():
         if structure.role == "target":
-            wishes += _target(name, 60.0)
+            wishes += _target(name, _NO_PRESCRIPTION)
         elif structure.role == "organ":
             wishes.append(_wish(name, "mean-dose", 1.0))
         else:

@@ -20,6 +20,7 @@ from dosegrad.web.workspace.curves import (
     curve_content,
     goal_content,
     histograms,
+    quick_goals,
     top_dose,
 )
 from dosegrad.web.workspace.desk import Desk
@@ -137,7 +138,7 @@ def show_navigation(case: Case, desk: Desk, values: Mapping[str, float]) -> None
     desk.state(
         plan=_plan_content(case),
         dvh=curve_content(curves, top),
-        goals=goal_content(dose, case.patient, case.settings.goals),
+        goals=quick_goals(curves, dose, case.patient, case.settings.goals),
         choice=dict(values),
     )
 

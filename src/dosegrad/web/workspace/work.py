@@ -185,7 +185,10 @@ def _move_spots(case: Case, desk: Desk, wishes: list[StructureObjective]) -> Non
 
 
 def make_front(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
-    """Plans between which the user may choose: one goal for each structure with objectives."""
+    """Plans between which the user may choose: one goal for each structure with objectives.
+
+    That no place gets more than the target is not traded by itself: it counts with the target.
+    """
     del folder, path
     from dosegrad.optimisation.pareto import pareto_front
 
@@ -193,13 +196,16 @@ def make_front(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
         _influence(case, desk)
     assert case.influence is not None
     trade: dict[str, list[StructureObjective]] = {}
-    for wish in _wishes(case):
-        trade.setdefault(wish.structure, []).append(wish)
+    for state, wish in zip(case.settings.objectives, _wishes(case), strict=True):
+        with_target = case.is_ceiling(state)
+        name = case.settings.target if with_target else None
+        trade.setdefault(name or wish.structure, []).append(wish)
     case.front = pareto_front(
         case.influence, trade, gap=0.08, max_plans=16, fractions=case.settings.fractions
     )
     desk.log(f"front of {len(case.front)} plans; gap {case.front.gap:.2g}")
-    navigate(case, desk, NavigateRequest(kind="navigate", limits={}))
+    first = case.settings.target if case.settings.target in trade else None
+    navigate(case, desk, NavigateRequest(kind="navigate", limits={}, prefer=first))
     views.show_front(case, desk)
 
 
