@@ -26,6 +26,7 @@ from dosegrad.engines.protocols import (
 )
 from dosegrad.errors import BeamError, CapabilityError, PlanError
 from dosegrad.geometry.grid import Grid, Triple
+from dosegrad.influence.biology import check_model
 from dosegrad.influence.build import (
     choose_grid,
     choose_voxels,
@@ -34,9 +35,12 @@ from dosegrad.influence.build import (
     prepare_medium,
     resolve_engine,
 )
+from dosegrad.influence.effect_columns import is_variable, weighted_dose
 from dosegrad.machine.particle import ParticleMachine
 from dosegrad.machine.photon import PhotonMachine
 from dosegrad.patient.patient import Patient
+from dosegrad.rbe.constant import ConstantRBE
+from dosegrad.rbe.protocols import RBEModel
 from dosegrad.registry import ENGINES, PLAN_WRITERS, load_object
 
 __all__ = ["Plan", "compute_dose", "prepare_dose"]
@@ -295,6 +299,7 @@ def compute_dose(
     engine: str | InfluenceEngine | ForwardEngine | None = None,
     grid: Grid | None = None,
     dose_spacing: Triple | None = None,
+    rbe: RBEModel | None = None,
 ) -> Dose:
     """Dose of a plan in a patient, computed without an influence matrix.
 
@@ -314,15 +319,20 @@ def compute_dose(
         it makes one, else the patient's.
     dose_spacing
         Spacing (z, y, x) of the dose grid, mm, over the box of the CT, instead of ``grid``.
+    rbe
+        Model of the biological effect: the dose is RBE-weighted, in the fractions of the plan.
+        With a variable RBE the columns of one beam are held at a time.
 
     Raises
     ------
     CapabilityError
-        If the engine computes no dose without a matrix.
+        If the engine computes no dose without a matrix, or engine or machine cannot give what the
+        RBE model needs.
     BeamError
         If the beams were made for another patient position, or cannot be delivered.
     """
-    return prepare_dose(patient, plan, engine=engine, grid=grid, dose_spacing=dose_spacing)(plan)
+    where: dict[str, Any] = {"grid": grid, "dose_spacing": dose_spacing}
+    return prepare_dose(patient, plan, engine=engine, rbe=rbe, **where)(plan)
 
 
 def prepare_dose(
@@ -332,6 +342,7 @@ def prepare_dose(
     engine: str | InfluenceEngine | ForwardEngine | None = None,
     grid: Grid | None = None,
     dose_spacing: Triple | None = None,
+    rbe: RBEModel | None = None,
 ) -> Callable[[Plan], Dose]:
     """What computes the dose of ``plan`` and of its variants, on one grid.
 
@@ -360,17 +371,31 @@ def prepare_dose(
         "version": __version__,
     }
 
+    quantity = "dose"
+    if rbe is not None:
+        quantity, provenance["rbe"] = "rbe_dose", repr(rbe)
+        offered = tuple(getattr(chosen, "quantities", lambda _: ())(plan.beams.machine))
+        check_model(rbe, plan.beams.machine, offered)
+
     def dose_of(variant: Plan) -> Dose:
         _check_positions(patient, variant.beams)
         array = np.zeros(dose_grid.n_voxels)
-        if variant.apertures is None:
+        factor = rbe.factor if isinstance(rbe, ConstantRBE) else 1.0
+        if rbe is not None and is_variable(rbe):
+            array[voxels] = weighted_dose(
+                *(patient, dose_grid, chosen, medium, variant.beams, variant.weights, voxels),
+                model=rbe,
+                fractions=variant.fractions,
+            )
+        elif variant.apertures is None:
             array[voxels] = chosen.forward(medium, variant.beams, variant.weights, voxels)
         else:
             fields = _for_apertures(chosen)
             array[voxels] = fields.forward_apertures(
                 medium, variant.beams, variant.apertures, voxels
             )
-        return Dose(dose_grid, array.reshape(dose_grid.shape), provenance=provenance)
+        scaled = factor * array if factor != 1.0 else array
+        return Dose(dose_grid, scaled.reshape(dose_grid.shape), quantity, provenance=provenance)
 
     return dose_of
 

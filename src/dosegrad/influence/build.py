@@ -38,6 +38,7 @@ from dosegrad.influence.biology import (
     machine_classes,
     map_tissues,
 )
+from dosegrad.influence.effect_columns import EffectColumns, is_variable
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.scenarios import Scenarios
 from dosegrad.influence.shards import build_columns, build_scenarios
@@ -45,6 +46,7 @@ from dosegrad.patient.patient import OutsideBody, Patient
 from dosegrad.patient.water import electron_medium, water_medium
 from dosegrad.progress import report
 from dosegrad.rbe.protocols import LETModel, RBEModel
+from dosegrad.rbe.tissue import TissueMap
 from dosegrad.registry import DEFAULT_ENGINES, ENGINES, load_object
 
 __all__ = [
@@ -144,6 +146,7 @@ def compute_influence(
             *(executor, patient, beams, chosen, medium, dose_grid, rows),
             scenarios=scenarios,
             structures=robust_structures,
+            biology=_biology(rbe, tissue),
         )
     return Influence(
         *(patient, beams, dose_grid, rows, matrix),
@@ -158,6 +161,13 @@ def compute_influence(
         rbe=rbe,
         tissue=tissue,
     )
+
+
+def _biology(model: RBEModel | None, tissue: TissueMap | None) -> EffectColumns | None:
+    """What makes columns of alpha and beta in scenarios; ``None`` if dose is enough."""
+    if model is None or tissue is None or not is_variable(model):
+        return None
+    return EffectColumns(model, tissue)
 
 
 def default_engine(beams: Beams) -> str:

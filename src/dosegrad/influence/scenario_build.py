@@ -14,7 +14,9 @@ from dosegrad.beams.beam import Beams
 from dosegrad.engines.protocols import InfluenceEngine, VariesRange
 from dosegrad.errors import CapabilityError, PatientError
 from dosegrad.geometry.grid import Grid
+from dosegrad.influence.effect_columns import EffectColumns
 from dosegrad.influence.phases import Surroundings, surroundings
+from dosegrad.influence.scenario_effects import EffectMatrices
 from dosegrad.influence.scenario_map import ScenarioMatrices
 from dosegrad.influence.scenario_storage import RunLengthMatrix
 from dosegrad.influence.scenarios import Scenario, Scenarios
@@ -23,6 +25,7 @@ from dosegrad.progress import report
 
 __all__ = [
     "compute_scenarios",
+    "effect_matrices",
     "engine_in",
     "one_beam",
     "robust_names",
@@ -95,6 +98,7 @@ def compute_scenarios(
     *,
     scenarios: Scenarios,
     structures: Sequence[str] | None,
+    biology: EffectColumns | None = None,
 ) -> ScenarioMatrices:
     """Matrices of all scenarios but the nominal one.
 
@@ -108,16 +112,27 @@ def compute_scenarios(
         What may go wrong.
     structures
         Names of those with rows; ``None`` for targets and organs.
+    biology
+        For a variable RBE: makes the columns of alpha and beta on ``voxels``.
+
+    Raises
+    ------
+    CapabilityError
+        If a scenario is a phase of breathing and the RBE is variable.
     """
     names, rows = robust_rows(patient, grid, voxels, structures)
-    made = {}
+    made, effects = {}, {}
     for number, case in enumerate(scenarios):
         if not case.is_nominal:
             report("scenarios", number / len(scenarios), f"computing {case.name}")
             place = surroundings(case, patient, grid, engine, medium, voxels[rows])
-            made[number] = scenario_matrix(beams, engine, place, case)
+            if biology is None:
+                made[number] = scenario_matrix(beams, engine, place, case)
+            else:
+                there = biology.at(rows)
+                made[number], effects[number] = effect_matrices(beams, engine, place, case, there)
     report("scenarios", 1.0, f"{sum(m.nnz for m in made.values())} values")
-    return ScenarioMatrices(scenarios, names, rows, made, engine)
+    return ScenarioMatrices(scenarios, names, rows, made, engine, effects)
 
 
 def scenario_matrix(
@@ -129,6 +144,38 @@ def scenario_matrix(
     return RunLengthMatrix.joined(
         [one_beam(shaken, place, moved, index) for index in range(len(moved))]
     )
+
+
+def effect_matrices(
+    beams: Beams,
+    engine: InfluenceEngine,
+    place: Surroundings,
+    scenario: Scenario,
+    biology: EffectColumns,
+) -> tuple[RunLengthMatrix, EffectMatrices]:
+    """Dose, and alpha and root of beta times dose, of one scenario on the voxels of ``place``.
+
+    Raises
+    ------
+    CapabilityError
+        If the scenario is a phase, whose tissues are elsewhere.
+    """
+    if place.shares is not None or scenario.phase is not None:
+        raise CapabilityError(
+            f"scenario {scenario.name!r} is a phase, for which a variable RBE is not known: its "
+            "tissues lie elsewhere. Use rbe.ConstantRBE with phases."
+        )
+    moved, shaken = scenario.apply(beams), engine_in(engine, scenario)
+    names = ("dose", "alpha_dose", "sqrt_beta_dose")
+    parts: dict[str, list[RunLengthMatrix]] = {name: [] for name in names}
+    for index in range(len(moved)):
+        made = biology.of_beam(shaken, place.medium, moved, index, place.voxels)
+        starts, rows, values = made
+        for name in names:
+            matrix = RunLengthMatrix.from_columns(starts, rows, values[name], place.voxels.size)
+            parts[name].append(matrix)
+    dose, alpha, root = (RunLengthMatrix.joined(parts[name]) for name in names)
+    return dose, EffectMatrices(alpha, root)
 
 
 def one_beam(

@@ -14,13 +14,14 @@ from dosegrad.engines.protocols import ForwardEngine
 from dosegrad.errors import PlanError
 from dosegrad.executor import Serial
 from dosegrad.influence.build import prepare_medium
+from dosegrad.influence.effect_columns import EffectColumns
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.phases import Surroundings, surroundings
 from dosegrad.influence.scenario_build import engine_in
 from dosegrad.influence.scenarios import Scenario
 from dosegrad.influence.shards import HeldScenarios, ScenarioShards
 
-__all__ = ["scenario_doses"]
+__all__ = ["scenario_doses", "scenario_rbe_doses"]
 
 
 def scenario_doses(influence: Influence, weights: ArrayLike) -> tuple[Dose, ...]:
@@ -52,6 +53,39 @@ def scenario_doses(influence: Influence, weights: ArrayLike) -> tuple[Dose, ...]
         influence.on_grid(planned if case.is_nominal else dose, scenario=case.name)
         for case, dose in zip(held.scenarios, rows, strict=True)
     )
+
+
+def scenario_rbe_doses(
+    influence: Influence, weights: ArrayLike, fractions: int
+) -> tuple[Dose, ...]:
+    """RBE-weighted dose of ``weights`` (n_columns,) by a variable RBE in each scenario.
+
+    Computed anew on all voxels of the influence, holding the columns of one beam at a time.
+
+    Raises
+    ------
+    PlanError
+        If the influence has no scenarios, no RBE model or no tissues.
+    """
+    held, tissue, model = influence.scenarios, influence.tissue, influence.rbe
+    if held is None or tissue is None or model is None:
+        raise PlanError(
+            "this influence holds no scenarios with a variable RBE; compute it with rbe= and "
+            "scenarios=."
+        )
+    factors = np.asarray(weights, dtype=float)
+    nominal = influence.dose(factors, quantity="rbe_dose", fractions=fractions)
+    medium = prepare_medium(influence.patient, influence.grid, held.engine)
+    columns, voxels = EffectColumns(model, tissue), influence.voxels
+    found = []
+    for case in held.scenarios:
+        if case.is_nominal:
+            rows = nominal.array.ravel()[voxels]
+        else:
+            moved, shaken = case.apply(influence.beams), engine_in(held.engine, case)
+            rows = columns.forward(shaken, medium, moved, factors, voxels, fractions)
+        found.append(influence.on_grid(rows, quantity="rbe_dose", scenario=case.name))
+    return tuple(found)
 
 
 def _computed(influence: Influence, held: HeldScenarios, weights: Array) -> list[Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.sparse import csc_array
 from dosegrad.arrays import Array, IntArray, readonly
 from dosegrad.errors import PlanError
 from dosegrad.influence.dose_map import DoseMap, InfluenceDoseMap, Pullback
+from dosegrad.influence.scenario_effects import EffectMatrices, ScenarioRBEMap
 from dosegrad.influence.scenario_storage import RunLengthMatrix
 from dosegrad.influence.scenarios import Scenarios
 
@@ -61,6 +62,8 @@ class ScenarioMatrices:
         By number of the scenario; the nominal one is the influence matrix itself.
     engine
         Settings of the engine that made them.
+    effects
+        Alpha and root of beta times dose by number of the scenario, if the RBE is variable.
     """
 
     scenarios: Scenarios
@@ -68,10 +71,12 @@ class ScenarioMatrices:
     rows: IntArray
     matrices: Mapping[int, RunLengthMatrix]
     engine: object
+    effects: Mapping[int, EffectMatrices] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", readonly(self.rows, np.int64))
         object.__setattr__(self, "matrices", MappingProxyType(dict(self.matrices)))
+        object.__setattr__(self, "effects", MappingProxyType(dict(self.effects)))
         for number, case in enumerate(self.scenarios):
             matrix = self.matrices.get(number)
             if (matrix is None) != case.is_nominal:
@@ -99,7 +104,8 @@ class ScenarioMatrices:
     @property
     def n_bytes(self) -> int:
         """Bytes of all matrices, without the nominal one."""
-        return sum(m.n_bytes for m in self.matrices.values())
+        effects = sum(m.n_bytes for m in self.effects.values())
+        return effects + sum(m.n_bytes for m in self.matrices.values())
 
     def forward(self, number: int, weights: Array) -> Array:
         """Dose (n_rows,), Gy, of ``weights`` (n_columns,) in a scenario by its number."""
@@ -125,6 +131,35 @@ class ScenarioMatrices:
             ScenarioDoseMap(self.matrices[k].rows(places))
             if k in self.matrices
             else InfluenceDoseMap.of(nominal, rows)
+            for k in range(len(self.scenarios))
+        )
+
+    def rbe_maps(
+        self, nominal: DoseMap, rows: IntArray, alpha: Array, beta: Array, fractions: int
+    ) -> tuple[DoseMap, ...]:
+        """Map of RBE-weighted dose of every scenario.
+
+        Parameters
+        ----------
+        nominal
+            That of the plan's own case, on the same rows.
+        rows
+            Positions (n,), ascending, among the voxels of the influence.
+        alpha, beta
+            Of photons in these rows (n,), 1/Gy and 1/Gy2.
+        fractions
+            That the weights are spread over.
+
+        Raises
+        ------
+        PlanError
+            If the matrices lack one of the rows.
+        """
+        places = find_places(self.rows, rows, self.structures)
+        return tuple(
+            ScenarioRBEMap(self.effects[k].rows(places), alpha, beta, fractions)
+            if k in self.effects
+            else nominal
             for k in range(len(self.scenarios))
         )
 

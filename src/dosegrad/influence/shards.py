@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from dosegrad.arrays import Array, Float32Array, IntArray, readonly
 from dosegrad.beams.beam import Beams
 from dosegrad.engines.protocols import BeamColumns, InfluenceEngine
+from dosegrad.errors import CapabilityError
 from dosegrad.executor import Executor, Serial, Shards
 from dosegrad.geometry.grid import Grid
+from dosegrad.influence.effect_columns import EffectColumns
 from dosegrad.influence.phases import Surroundings, surroundings
 from dosegrad.influence.scenario_build import (
     compute_scenarios,
@@ -155,6 +157,7 @@ def build_scenarios(
     *,
     scenarios: Scenarios,
     structures: Sequence[str] | None,
+    biology: EffectColumns | None = None,
 ) -> HeldScenarios:
     """Matrices of all scenarios but the nominal one, here or spread over a cluster.
 
@@ -162,8 +165,13 @@ def build_scenarios(
     ----------
     executor
         Where to compute and keep them; tasks are by scenario and beam.
-    patient, beams, engine, medium, grid, voxels, scenarios, structures
+    patient, beams, engine, medium, grid, voxels, scenarios, structures, biology
         As in :func:`~dosegrad.influence.scenario_build.compute_scenarios`.
+
+    Raises
+    ------
+    CapabilityError
+        If columns of alpha and beta are asked for on a cluster.
     """
     numbers = tuple(k for k, case in enumerate(scenarios) if not case.is_nominal)
     if isinstance(executor, Serial) or not numbers:
@@ -171,6 +179,12 @@ def build_scenarios(
             *(patient, beams, engine, medium, grid, voxels),
             scenarios=scenarios,
             structures=structures,
+            biology=biology,
+        )
+    if biology is not None:
+        raise CapabilityError(
+            "scenarios with a variable RBE are computed in one process; leave out cluster=, or "
+            "plan with rbe.ConstantRBE."
         )
     names, rows = robust_rows(patient, grid, voxels, structures)
     n_beams = len(beams)

@@ -175,7 +175,9 @@ def optimise(
             **({} if fields is None else {"mode": repr(fields)}),
             **_kept(course, solution.variables),
         },
-        scenario_doses=doses_in_scenarios(influence, solution.variables) if is_robust else (),
+        scenario_doses=doses_in_scenarios(influence, solution.variables, int(fractions))
+        if is_robust
+        else (),
         quantities=more,
     )
 

@@ -11,14 +11,23 @@ import numpy as np
 from dosegrad.arrays import Array, BoolArray
 from dosegrad.dose import Dose
 from dosegrad.errors import CapabilityError
+from dosegrad.influence.effect_columns import is_variable
 from dosegrad.influence.matrix import Influence
-from dosegrad.influence.scenario_doses import scenario_doses
+from dosegrad.influence.scenario_doses import scenario_doses, scenario_rbe_doses
+from dosegrad.influence.scenario_map import ScenarioMatrices
 from dosegrad.influence.sources import quantity_dose
 from dosegrad.objectives.protocols import Objective, OneSidedObjective
 from dosegrad.optimisation.problem import Term
 from dosegrad.rbe.constant import ConstantRBE
 
-__all__ = ["ScaledObjective", "doses_in_scenarios", "in_dose", "plan_quantities", "remark_on"]
+__all__ = [
+    "ScaledObjective",
+    "doses_in_scenarios",
+    "in_dose",
+    "knows_effects",
+    "plan_quantities",
+    "remark_on",
+]
 
 #: A dose outside of all structures with objectives is told if it is so many times that inside.
 _MUCH_HOTTER: Final = 1.15
@@ -48,8 +57,10 @@ def remark_on(influence: Influence, terms: Sequence[Term], dose: Dose) -> str:
     )
 
 
-def doses_in_scenarios(influence: Influence, weights: Array) -> tuple[Dose, ...]:
-    """Dose of ``weights`` (n_columns,) in each scenario; RBE-weighted if the RBE is constant."""
+def doses_in_scenarios(influence: Influence, weights: Array, fractions: int) -> tuple[Dose, ...]:
+    """Dose of ``weights`` (n_columns,) in each scenario; RBE-weighted if there is an RBE."""
+    if knows_effects(influence):
+        return scenario_rbe_doses(influence, weights, fractions)
     doses, model = scenario_doses(influence, weights), influence.rbe
     if not isinstance(model, ConstantRBE):
         return doses
@@ -104,14 +115,26 @@ class ScaledObjective:
         return value, self.factor * slope
 
 
+def knows_effects(influence: Influence) -> bool:
+    """Whether scenarios hold columns of alpha and beta."""
+    held = influence.scenarios
+    return isinstance(held, ScenarioMatrices) and bool(held.effects) and is_variable(influence.rbe)
+
+
 def in_dose(influence: Influence, terms: tuple[Term, ...]) -> tuple[Term, ...]:
     """Objectives of dose or of dose times a constant RBE, all as objectives of dose.
+
+    Objectives that are all about RBE-weighted dose stay as they are where scenarios hold what a
+    variable RBE needs.
 
     Raises
     ------
     CapabilityError
-        If an objective is about something else: matrices of scenarios hold dose alone.
+        If an objective is about something else, or some are about dose and others about a
+        variable RBE.
     """
+    if knows_effects(influence) and all(term.quantity == "rbe_dose" for term in terms):
+        return terms
     return tuple(_in_dose(influence, term) for term in terms)
 
 
@@ -125,7 +148,7 @@ def _in_dose(influence: Influence, term: Term) -> Term:
         )
     what = "a variable RBE" if term.quantity == "rbe_dose" else f"{term.quantity!r}"
     raise CapabilityError(
-        f"the objective on {term.structure!r} is about {what}, which robust plans do not know: "
-        "scenario matrices hold dose alone. Plan with rbe.ConstantRBE, or without robust "
-        "objectives."
+        f"the objective on {term.structure!r} is about {what}, which this robust plan does not "
+        "know: all objectives must be about dose, or all about RBE-weighted dose. Plan with "
+        "rbe.ConstantRBE, or without robust objectives."
     )

@@ -8,9 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from dosegrad.arrays import Array, BoolArray
+from dosegrad.arrays import Array, BoolArray, IntArray
+from dosegrad.influence.dose_map import DoseMap
 from dosegrad.influence.matrix import Influence
+from dosegrad.influence.scenario_map import ScenarioMatrices
 from dosegrad.influence.shards import ScenarioShards
+from dosegrad.influence.sources import QuantitySource
 from dosegrad.optimisation.problem import DoseProblem, PlanProblem, typical_steps
 from dosegrad.optimisation.robust import Robust
 from dosegrad.optimisation.robust_problem import Group, RobustProblem, form_groups
@@ -92,6 +95,8 @@ class RobustCourse:
         robust: RobustProblem | ShardedProblem
         if isinstance(held, ScenarioShards):
             robust = ShardedProblem.of(held, whole.matrix, rows, groups)
+        elif terms[0].quantity == "rbe_dose":
+            robust = RobustProblem(_rbe_maps(influence, held, whole, rows), chances, groups)
         else:
             robust = RobustProblem(held.maps(whole.matrix, rows), chances, groups)
         plain = [t for t, way in zip(whole.terms, ways, strict=True) if way is None]
@@ -247,6 +252,16 @@ class RobustCourse:
                 self.active[worst] = True
                 more = True
         return more
+
+
+def _rbe_maps(
+    influence: Influence, held: ScenarioMatrices, whole: PlanProblem, rows: IntArray
+) -> tuple[DoseMap, ...]:
+    """Maps of RBE-weighted dose by a variable RBE, of all scenarios on some rows."""
+    tissue, source = influence.tissue, whole.values_from
+    assert tissue is not None and isinstance(source, QuantitySource)  # found by in_dose
+    photons = (tissue.alpha[rows], tissue.beta[rows])
+    return held.rbe_maps(source.following(rows), rows, *photons, source.fractions)
 
 
 def _of_round(group: Group, number: int) -> float:

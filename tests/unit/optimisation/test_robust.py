@@ -363,5 +363,5 @@ def test_a_constant_rbe_is_robust_and_a_variable_one_is_refused(shaken):
     np.testing.assert_allclose(plan.scenario_doses[0].array, plan.rbe_dose.array)
     tissue = rbe.Tissue(0.1, 0.05)
     variable = replace(shaken, rbe=rbe.LinearQuadratic(other=tissue))
-    with pytest.raises(CapabilityError, match="is about a variable RBE, which robust plans do not"):
+    with pytest.raises(CapabilityError, match="is about a variable RBE, which this robust plan"):
         optimise(variable, GOALS, robust="minimax")
