@@ -72,6 +72,8 @@ def write_results(planned: Planned, folder: Path) -> None:
         "report": report_content(planned.report),
         "structures": dose_statistics(planned.dose, planned.patient),
     }
+    if planned.in_scenarios is not None:
+        content["in_scenarios"] = report_content(planned.in_scenarios)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     summary = PlanSummary(planned.patient, plan, planned.dose, planned.report)

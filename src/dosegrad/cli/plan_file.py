@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from dosegrad.cli.biology import BiologyPart
+from dosegrad.cli.robust import RobustPart, SpotsPart
 from dosegrad.cli.toml_values import (
     at,
     choices,
@@ -156,6 +157,8 @@ class PlanFile:
     objectives: tuple[StructureObjective, ...]
     check: CheckPart
     sequence: SequencePart | None = None
+    robust: RobustPart | None = None
+    spots: SpotsPart | None = None
 
 
 _TABLES: Final[Mapping[str, type]] = {
@@ -165,8 +168,12 @@ _TABLES: Final[Mapping[str, type]] = {
     "biology": BiologyPart,
     "optimisation": OptimisationPart,
     "sequence": SequencePart,
+    "robust": RobustPart,
+    "spots": SpotsPart,
     "check": CheckPart,
 }
+#: Tables without which there is no such step.
+_OPTIONAL: Final = (SequencePart, RobustPart, SpotsPart)
 
 
 def read_plan_file(path: Path) -> PlanFile:
@@ -213,7 +220,7 @@ def _plan_file(content: dict[str, Any]) -> PlanFile:
     parts: dict[str, Any] = {
         name: _part(name, cls, content.get(name, {}))
         for name, cls in _TABLES.items()
-        if name in content or cls is not SequencePart
+        if name in content or cls not in _OPTIONAL
     }
     return PlanFile(**parts, objectives=_objectives(content.get("objective", [])))
 

@@ -15,6 +15,7 @@ from dosegrad.errors import FileFormatError, PlanError
 from dosegrad.registry import DEFAULT_ENGINES
 
 if TYPE_CHECKING:
+    from dosegrad.beams.beam import Beams
     from dosegrad.dose import Dose
     from dosegrad.evaluation.report import Report
     from dosegrad.influence.matrix import Influence
@@ -31,12 +32,14 @@ class Planned:
     """A plan with the patient it is for, and how it meets its goals.
 
     ``dose`` is what goals are about: RBE-weighted dose if the file names a model of the RBE.
+    ``in_scenarios`` is the report of a robust plan's scenarios.
     """
 
     patient: Patient
     plan: Plan
     dose: Dose
     report: Report
+    in_scenarios: Report | None = None
 
 
 def choose_patient(plan_file: PlanFile, folder: Path, instead: str | None) -> Patient:
@@ -77,11 +80,12 @@ def carry_out(plan_file: PlanFile, machine: Machine, patient: Patient, bars: Pro
     """The plan that ``plan_file`` describes; every name is checked first."""
     from dosegrad.beams.steering import steer
     from dosegrad.evaluation.clinical_goals import Goal, evaluate
-    from dosegrad.influence.build import compute_influence, resolve_engine
-    from dosegrad.optimisation.optimise import optimise
+    from dosegrad.influence.build import resolve_engine
 
     goals = [Goal.parse(sentence) for sentence in plan_file.check.goals]
     for name in {o.structure for o in plan_file.objectives} | {g.structure for g in goals}:
+        patient.structure(name)
+    for name in () if plan_file.robust is None else plan_file.robust.structures:
         patient.structure(name)
     objectives = plan_file.objectives or patient.objectives
     if not objectives:
@@ -92,25 +96,67 @@ def carry_out(plan_file: PlanFile, machine: Machine, patient: Patient, bars: Pro
     wanted = plan_file.dose
     engine = resolve_engine(wanted.engine or DEFAULT_ENGINES[machine.modality])
     engine = replace(engine, outside_body=wanted.outside_body)
-    model = plan_file.biology.make()
+    _check_tables(plan_file, machine)
+    with step(bars, "steering beams"):
+        options = plan_file.beams.steering_options()
+        beams = steer(patient, machine, **options, outside_body=wanted.outside_body)
+    if plan_file.spots is not None:
+        with step(bars, "moving spots"):
+            plan = _moved(plan_file, patient, beams, objectives, engine)
+    else:
+        plan = _optimised(plan_file, patient, beams, objectives, engine, bars)
+    with step(bars, "evaluating"):
+        assert plan.dose is not None
+        shown = plan.dose if plan.rbe_dose is None else plan.rbe_dose
+        report = evaluate(shown, patient, goals)
+        cases = plan.scenario_doses
+        in_scenarios = evaluate(cases, patient, goals) if cases and goals else None
+    return Planned(patient, plan, shown, report, in_scenarios)
+
+
+def _check_tables(plan_file: PlanFile, machine: Machine) -> None:
+    """Raise if tables do not go together, or not with the machine."""
     if plan_file.sequence is not None and machine.modality != "photons":
         raise PlanError(
             f"[sequence] makes apertures for photons, but machine {machine.name!r} delivers "
             f"{machine.modality}; remove the table."
         )
-    with step(bars, "steering beams"):
-        options = plan_file.beams.steering_options()
-        beams = steer(patient, machine, **options, outside_body=wanted.outside_body)
+    if plan_file.spots is None:
+        return
+    if machine.modality == "photons":
+        raise PlanError(
+            f"[spots] moves spots of particles, but machine {machine.name!r} delivers photons; "
+            "remove the table."
+        )
+    if plan_file.biology.make() is not None or plan_file.optimisation.mode != "together":
+        raise PlanError(
+            '[spots] goes with neither [biology] nor mode = "sfud"; remove one of the two.'
+        )
+
+
+def _optimised(
+    plan_file: PlanFile,
+    patient: Patient,
+    beams: Beams,
+    objectives: Wishes,
+    engine: Any,
+    bars: Progress,
+) -> Plan:
+    """The plan of weights, and of apertures if there are to be any."""
+    from dosegrad.influence.build import compute_influence
+    from dosegrad.optimisation.optimise import optimise
+
+    robust, stopping = plan_file.robust, plan_file.optimisation
     with step(bars, "computing influence"):
         influence = compute_influence(
             patient,
             beams,
             engine=engine,
-            dose_spacing=wanted.spacing,
+            dose_spacing=plan_file.dose.spacing,
             quantities=_quantities(plan_file),
-            rbe=model,
+            rbe=plan_file.biology.make(),
+            scenarios=None if robust is None else robust.make(),
         )
-    stopping = plan_file.optimisation
     with step(bars, "optimising"):
         plan = optimise(
             influence,
@@ -118,15 +164,37 @@ def carry_out(plan_file: PlanFile, machine: Machine, patient: Patient, bars: Pro
             fractions=stopping.fractions,
             max_iterations=stopping.max_iterations,
             mode=stopping.mode,
+            robust=None if robust is None else robust.choice(),
         )
     if plan_file.sequence is not None:
         with step(bars, "sequencing"):
             plan = _delivered(plan_file.sequence, influence, plan, objectives, engine)
-    with step(bars, "evaluating"):
-        dose = influence.dose(plan.weights) if plan.dose is None else plan.dose
-        shown = dose if plan.rbe_dose is None else plan.rbe_dose
-        report = evaluate(shown, patient, goals)
-    return Planned(patient, plan, shown, report)
+    return plan if plan.dose is not None else replace(plan, dose=influence.dose(plan.weights))
+
+
+def _moved(
+    plan_file: PlanFile, patient: Patient, beams: Beams, objectives: Wishes, engine: Any
+) -> Plan:
+    """The plan whose spots found their places."""
+    from dosegrad.optimisation.spot_positions import optimise_spots
+
+    assert plan_file.spots is not None
+    robust, stopping = plan_file.robust, plan_file.optimisation
+    more: dict[str, Any] = {}
+    if stopping.max_iterations is not None:
+        more["max_iterations"] = stopping.max_iterations
+    if robust is not None:
+        more |= {"scenarios": robust.make(), "robust": robust.choice()}
+    return optimise_spots(
+        patient,
+        beams,
+        objectives,
+        engine=engine,
+        dose_spacing=plan_file.dose.spacing,
+        fractions=stopping.fractions,
+        **plan_file.spots.options(),
+        **more,
+    )
 
 
 def _delivered(

@@ -42,6 +42,17 @@ def plan_summary(planned: Planned) -> dict[str, object]:
         "iterations": max(len(plan.history) - 1, 0),
         "ended": plan.message,
         "goals_met": planned.report.all_met,
+        **_in_scenarios(planned),
+    }
+
+
+def _in_scenarios(planned: Planned) -> dict[str, object]:
+    """Of a robust plan: how many scenarios, and whether goals are met in all of them."""
+    if planned.in_scenarios is None:
+        return {}
+    return {
+        "n_scenarios": len(planned.plan.scenario_doses),
+        "goals_met_in_scenarios": planned.in_scenarios.all_met,
     }
 
 
@@ -86,6 +97,9 @@ def as_text(planned: Planned) -> str:
         parts[0] += f"; objective {plan.objective:.5g}, {plan.message}"
     if list(planned.report):
         parts.append(str(planned.report))
+    if planned.in_scenarios is not None:
+        n = len(planned.plan.scenario_doses)
+        parts.append(f"the worst of {n} scenarios\n\n{planned.in_scenarios.worst()}")
     statistics = dose_statistics(planned.dose, planned.patient)
     parts.append(statistics_as_text(statistics, planned.dose.unit))
     return "\n\n".join(parts)

@@ -98,7 +98,40 @@ def test_the_side_of_an_objective_is_a_text(read):
     assert read(GOOD + more).objectives[1].objective == EUD(9.0, a=8.0, side="above")
 
 
+def test_errors_to_stand_become_scenarios(read):
+    from dosegrad import Scenarios
+
+    assert read(GOOD).robust is None
+    part = read(GOOD + "[robust]\n").robust
+    assert len(part.make()) == 7  # no range error
+    assert part.choice() == "minimax"
+    more = '[robust]\nmode = "cvar"\nsetup = 2\nrange_percent = 3.5\nstructures = ["Target"]\n'
+    part = read(GOOD + more).robust
+    assert repr(part.make()) == repr(Scenarios.worst_case(setup=2.0, range_percent=3.5))
+    assert part.choice() == {"Target": "cvar"}
+    grid = read(GOOD + '[robust]\nscenarios = "grid"\nrange_percent = 3.5\n').robust.make()
+    assert len(grid) == 21
+    drawn = read(GOOD + '[robust]\nscenarios = "random"\nn = 5\nseed = 3\n').robust.make()
+    again = Scenarios.random(5, seed=3, setup_deviation=3.0)
+    assert [s.shift for s in drawn] == [s.shift for s in again]
+
+
+def test_moving_spots_are_told_how_far(read):
+    assert read(GOOD).spots is None
+    part = read(GOOD + '[spots]\nmax_shift = 6\nenergies = "layers"\nmax_spots = 300\n').spots
+    assert part.options() == {
+        "max_shift": 6.0,
+        "energies": "layers",
+        "method": "simultaneous",
+        "max_spots": 300,
+    }
+
+
 WRONG = [
+    ("[check]", "[robust]\nmode = 'best'\n[check]", UnknownNameError, "'best'", "minimax"),
+    ("[check]", "[robust]\nn = 5\n[check]", PlanError, "[robust] n is for random", "remove it"),
+    ("[check]", "[robust]\nscenarios = 'random'\n[check]", PlanError, "lacks 'n'", "n = 30"),
+    ("[check]", "[spots]\n[check]", PlanError, "[spots] lacks 'max_shift'", "max_shift = 6.0"),
     ("gantry = [45", "gantri = [45", UnknownNameError, "no key in [beams] 'gantri'", "'gantry'?"),
     ("[beams]", "[beam]", UnknownNameError, "no table 'beam'", "Did you mean 'beams'?"),
     ("gantry = [45, 315]", 'gantry = "45"', PlanError, "[beams] gantry is '45'", "[45, 315]"),
