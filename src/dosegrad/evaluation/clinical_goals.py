@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 from dosegrad.dose import Dose
 from dosegrad.errors import PlanError
-from dosegrad.evaluation.dose_volume import structure_dvh
+from dosegrad.evaluation.dose_volume import share_outside, structure_dvh
 from dosegrad.evaluation.metrics import Metric, Unit
 from dosegrad.evaluation.report import Report, Row
 from dosegrad.patient.patient import Patient
@@ -135,7 +136,9 @@ def evaluate(dose: Dose | Sequence[Dose], patient: Patient, goals: Iterable[str 
 
     Returns
     -------
-        One row for each goal and dose; ``.worst()`` has the worst dose of each goal.
+        One row for each goal and dose; ``.worst()`` has the worst dose of each goal. Where part
+        of a structure lies outside the dose grid, a warning says how much; values are those of
+        the rest, and goals that ask for at least so much read "no dose".
 
     Raises
     ------
@@ -151,13 +154,27 @@ def evaluate(dose: Dose | Sequence[Dose], patient: Patient, goals: Iterable[str 
     names = dict.fromkeys(goal.structure for goal in parsed)
     structures = {name: patient.structure(name) for name in names}
     rows = []
+    missing: dict[str, float] = {}
     for number, one in enumerate(doses):
         curves = {name: structure_dvh(one, s) for name, s in structures.items()}
+        shares = {n: share_outside(s, one.grid, curves[n]) for n, s in structures.items()}
+        missing |= {name: share for name, share in shares.items() if share > missing.get(name, 0)}
         for goal in parsed:
             name = goal.structure
             value = goal.metric.value(one, structures[name], curves[name], goal.unit)
+            if shares[name] and _asks_for_all(goal):
+                value = math.nan
             rows.append(Row(goal, value, goal.is_met_by(value), number))
-    return Report(tuple(rows))
+    warnings = (
+        f"{100 * share:.2g} % of {name} lies outside the dose grid; its values are of the rest"
+        for name, share in missing.items()
+    )
+    return Report(tuple(rows), tuple(warnings))
+
+
+def _asks_for_all(goal: Goal) -> bool:
+    """Whether dose that is not known could make the value worse; not so for a volume in cm3."""
+    return ">" in goal.comparator and goal.unit != "cc"
 
 
 def _as_doses(dose: object) -> list[Dose]:

@@ -15,13 +15,16 @@ from dosegrad.dose import Dose, Region
 from dosegrad.errors import PlanError
 from dosegrad.geometry.grid import Grid
 from dosegrad.patient.patient import Patient
+from dosegrad.patient.structures import Structure
 
-__all__ = ["DVH", "dvh", "structure_dvh"]
+__all__ = ["DVH", "dvh", "share_outside", "structure_dvh"]
 
 #: A structure with fewer voxels than this is sampled more finely whatever it is made of, one with
 #: fewer than so many samples if its border runs through voxels.
 _FEW_VOXELS: Final = 100
 _ENOUGH_SAMPLES: Final = 10_000
+#: Share of a volume outside the dose grid below which nothing is missed: rounding of borders.
+_LITTLE: Final = 0.005
 #: Samples per voxel along each axis, tried in turn; odd, so that voxel centres are among them.
 _FINER: Final = (3, 5, 7)
 
@@ -161,6 +164,34 @@ def structure_dvh(dose: Dose, structure: Region) -> DVH:
             break
     values = dose.at(samples)
     return DVH(np.empty(0) if np.isnan(values).any() else values, grid.voxel_volume_cc)
+
+
+def share_outside(structure: Structure, grid: Grid, curve: DVH) -> float:
+    """Share of a structure's volume (0 to 1) that a dose grid does not reach.
+
+    Parameters
+    ----------
+    structure
+        Whose volume is known whatever the grid.
+    grid
+        Of the dose.
+    curve
+        The structure's histogram there. Without samples nothing is known, and the share is 0.
+    """
+    whole = structure.volume_cc
+    share = 1.0 - curve.volume_cc / whole if whole > 0 else 0.0
+    if not curve.doses.size or share < _LITTLE or not _reaches_over(structure, grid):
+        return 0.0
+    return share
+
+
+def _reaches_over(structure: Structure, grid: Grid) -> bool:
+    """Whether one of the voxels just outside a grid belongs to a structure."""
+    x, y, z = (float(v) for v in grid.to_point([-1.0, -1.0, -1.0]))
+    nz, ny, nx = grid.shape
+    around = replace(grid, shape=(nz + 2, ny + 2, nx + 2), origin=(x, y, z))
+    mask = structure.mask(around)
+    return bool(np.count_nonzero(mask) > np.count_nonzero(mask[1:-1, 1:-1, 1:-1]))
 
 
 def _has_whole_voxels(structure: Region, grid: Grid, mask: Mask) -> bool:

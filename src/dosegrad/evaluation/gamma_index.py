@@ -49,6 +49,11 @@ class GammaSettings:
     def __post_init__(self) -> None:
         for name in ("percent", "distance", "max_gamma"):
             _check_positive(name, getattr(self, name))
+        if not self.max_gamma > 1:
+            raise SettingsError(
+                f"max_gamma {self.max_gamma:g} must be above 1, because values are cut there and "
+                "nothing would fail; give 1.1 or more."
+            )
         if not (np.isfinite(self.normalisation) and self.normalisation > 0):
             raise SettingsError(
                 f"gamma cannot be normalised to {self.normalisation} Gy; it must be positive. "
@@ -59,8 +64,9 @@ class GammaSettings:
                 f"gamma threshold {self.threshold} must be between 0 and 100 (percent of the "
                 "normalisation); give None to compare every voxel."
             )
-        if self.steps != int(self.steps) or not 1 <= self.steps <= 100:
-            raise SettingsError(f"steps {self.steps} must be a whole number from 1 to 100.")
+        steps: object = self.steps
+        if not isinstance(steps, int | np.integer) or not 1 <= steps <= 100:
+            raise SettingsError(f"steps {steps} must be a whole number from 1 to 100.")
         for name, kind in (
             ("interpolation", Interpolation), ("threshold_on", ThresholdOn), ("beyond", Beyond),
         ):  # fmt: skip
@@ -261,6 +267,8 @@ def gamma(
     )  # fmt: skip
     outside = np.isinf(found)
     n_beyond = int(np.count_nonzero(outside))
+    if np.isnan(evaluated.array).all():
+        raise SettingsError("the evaluated dose holds no number (all NaN); compute it again.")
     if n_beyond == found.size and beyond == "exclude":
         raise SettingsError(
             "no reference voxel has an evaluated dose in reach; check that both grids are in the "
@@ -323,8 +331,8 @@ class GammaProtocol:
 TG218: Final = GammaProtocol("AAPM TG-218", 3.0, 2.0, 10.0, tolerance=0.95, action=0.90)
 
 
-def _check_positive(name: str, value: float) -> None:
-    if not (np.isfinite(value) and value > 0):
+def _check_positive(name: str, value: object) -> None:
+    if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value > 0):
         raise SettingsError(
             f"gamma option {name} is {value}; it must be a positive number, such as percent=3, "
             "distance=2 (mm)."

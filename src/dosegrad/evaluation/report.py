@@ -44,9 +44,12 @@ class Report:
     ----------
     rows
         One for each goal, and each scenario if there are several.
+    warnings
+        What stands between a value and the whole structure, printed below the table.
     """
 
     rows: tuple[Row, ...]
+    warnings: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
@@ -68,7 +71,8 @@ class Report:
         lines = [_line(heads, widths), "  ".join("-" * width for width in widths)]
         lines += [_line(row, widths) for row in cells]
         n_met = sum(row.met for row in self.rows)
-        return "\n".join([*lines, f"{n_met} of {len(self.rows)} goals met"])
+        lines.append(f"{n_met} of {len(self.rows)} goals met")
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
     @property
     def all_met(self) -> bool:
@@ -82,7 +86,7 @@ class Report:
             kept = worst.get(row.goal)
             if kept is None or _badness(row) > _badness(kept):
                 worst[row.goal] = row
-        return Report(tuple(worst.values()))
+        return Report(tuple(worst.values()), self.warnings)
 
     def by_scenario(self, names: Sequence[str] = ()) -> str:
         """A table of scenarios by goals; ``!`` marks a value that misses its goal.
@@ -107,7 +111,7 @@ class Report:
         )
 
     def to_json(self) -> str:
-        """The report as JSON: ``all_met``, and each goal with its value (``null`` for NaN)."""
+        """The report as JSON: ``all_met``, ``warnings``, each goal with its value (or ``null``)."""
         goals = [
             {
                 "goal": str(row.goal),
@@ -122,7 +126,7 @@ class Report:
             }
             for row in self.rows
         ]
-        content = {"all_met": self.all_met, "goals": goals}
+        content = {"all_met": self.all_met, "goals": goals, "warnings": list(self.warnings)}
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
 

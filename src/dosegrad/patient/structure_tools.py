@@ -171,7 +171,10 @@ def ring(
 
 def _sides(margin: Margin) -> tuple[tuple[float, float], ...]:
     """(towards lower, towards higher index) along x, y, z, mm."""
-    values = np.atleast_1d(np.asarray(margin, dtype=float)).ravel()
+    try:
+        values = np.atleast_1d(np.asarray(margin, dtype=float)).ravel()
+    except (TypeError, ValueError):
+        values = np.empty(0)
     if values.size not in (1, 3, 6) or not np.isfinite(values).all() or (values < 0).any():
         raise PatientError(
             f"margin {margin!r} mm is not possible; give one number, three (x, y, z) or six "

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,3 +136,27 @@ def test_a_structure_without_dose_meets_nothing():
 def test_no_dose_at_all(patient):
     with pytest.raises(PlanError, match="no dose to evaluate"):
         evaluate([], patient, ["PTV: D95% >= 57 Gy"])
+
+
+def test_what_lies_outside_the_dose_grid_is_not_met_in_silence(patient):
+    full = dose(patient)
+    half = Dose(replace(full.grid, shape=(6, 14, 16)), full.array[:6])
+    goals = [
+        "PTV: D95% >= 57 Gy", "PTV: Dmean >= 57 Gy", "PTV: V57Gy >= 90 %",
+        "PTV: Dmax <= 64 Gy", "PTV: V57Gy >= 1 cc",
+    ]  # fmt: skip
+    report = evaluate(half, patient, goals)
+    assert [row.met for row in report] == [False, False, False, True, True]
+    assert all(np.isnan(row.value) for row in report.rows[:3])
+    said = "50 % of PTV lies outside the dose grid; its values are of the rest"
+    assert report.warnings == (said,)
+    assert f"warning: {said}" in str(report)
+    assert json.loads(report.worst().to_json())["warnings"] == [said]
+
+
+def test_a_structure_up_to_the_rim_of_the_dose_grid_is_whole(patient):
+    full = dose(patient)
+    tight = Dose(replace(full.grid, shape=(9, 14, 16)), full.array[:9])
+    report = evaluate(tight, patient, ["PTV: D95% >= 57 Gy"])
+    assert report.all_met
+    assert report.warnings == ()

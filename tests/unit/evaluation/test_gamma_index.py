@@ -366,6 +366,7 @@ def test_tg218_tells_what_a_pass_rate_asks_for(n_failed, verdict):
     [
         ({"percent": 0}, SettingsError, "percent is 0; it must be a positive number"),
         ({"distance": -1}, SettingsError, "distance is -1; it must be a positive"),
+        ({"max_gamma": 1.0}, SettingsError, "max_gamma 1 must be above 1"),
         ({"max_gamma": np.inf}, SettingsError, "max_gamma is inf; it must be a positive"),
         ({"threshold": 120}, SettingsError, "threshold 120 must be between 0 and 100"),
         ({"normalisation": 0.0}, SettingsError, "normalised to 0.0 Gy; it must be positive"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
@@ -15,7 +15,7 @@ from dosegrad.io.dicom.doses import DoseFile
 from dosegrad.io.dicom.ion_plans import IonPlan
 from dosegrad.io.dicom.photon_plans import PhotonPlan
 
-__all__ = ["ChosenDoses", "PlanFile", "choose_doses", "choose_plan", "in_frame"]
+__all__ = ["ChosenDoses", "PlanFile", "choose_doses", "choose_plan", "file_called", "in_frame"]
 
 #: A plan as its file states it.
 PlanFile: TypeAlias = IonPlan | PhotonPlan
@@ -117,11 +117,23 @@ def choose_doses(
     return ChosenDoses(_sum_of_beams(by_beam, plan, notes), by_beam, tuple(notes))
 
 
+def file_called(name: str | Path, files: Iterable[Path]) -> Path | None:
+    """The file of that name or path: the one with most folders in common, the first of equals."""
+    wanted = Path(name).parts
+
+    def agreement(path: Path) -> int:
+        pairs = zip(reversed(path.parts), reversed(wanted), strict=False)
+        return next((k for k, (a, b) in enumerate(pairs) if a != b), len(wanted))
+
+    best = max(files, key=agreement, default=None)
+    return best if best is not None and agreement(best) else None
+
+
 def _named(kind: str, found: Mapping[Path, Found], name: str) -> Path:
     """The file called ``name``."""
-    for path in found:
-        if path.name == Path(name).name:
-            return path
+    path = file_called(name, found)
+    if path is not None:
+        return path
     names = ", ".join(path.name for path in found) or "none"
     raise FileFormatError(f"no {kind} in file {Path(name).name} (have: {names}).")
 

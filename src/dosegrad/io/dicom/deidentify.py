@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from dosegrad.errors import CapabilityError, FileFormatError
+from dosegrad.errors import CapabilityError, FileFormatError, OutputError
 from dosegrad.io.dicom.attributes import text
 from dosegrad.io.dicom.identifiers import MARKER, make_uid
 from dosegrad.io.dicom.stream import is_dicom, read_data_set, reading
@@ -28,7 +28,23 @@ _DUMMIES: Final[dict[str, Any]] = {
 #: Kinds of value that hold a short text.
 _TEXTS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 _METHOD: Final = "DICOM PS3.15 basic profile, by dosegrad"
-_ROI_NAME: Final = (0x3006, 0x0026)
+#: Names that become numbers, because files refer to each other by them or people look for them.
+_NUMBERED: Final = {(0x3006, 0x0026): "ROI", (0x300A, 0x00C2): "Beam"}
+#: What the folder of copies is, as its marker says.
+_COPIES: Final = "dosegrad de-identified copies"
+#: The profile's table misses attributes that people fill in; these are replaced too: by kind of
+#: value, and labels, names and remarks by how their keyword ends, but for those about equipment.
+_PERSONAL: Final = frozenset({"PN", "DA", "DT", "LT", "ST", "UT", "UC"})
+_FREE_TEXT: Final = ("Comment", "Comments", "Description", "Label", "Name", "InAlternativeCalendar")
+_NOT_FREE: Final = frozenset(
+    {
+        "ManufacturerModelName",
+        "InterpreterName",
+        "CodingSchemeName",
+        "AxisLabel",
+        "ContextGroupLabel",
+    }
+)
 #: UIDs that name classes and syntaxes of the standard begin so; they identify nobody.
 _STANDARD: Final = "1.2.840.10008."
 
@@ -45,7 +61,7 @@ class _Profile:
     pseudonym: str
     secret: str
     keeps_names: bool
-    seen: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def deidentify(
@@ -68,7 +84,7 @@ def deidentify(
     source
         The folder, subfolders included.
     target
-        A new folder, or one that this wrote.
+        A new folder beside it, or one that this wrote.
     pseudonym
         Name and number of the patient in the copies.
     secret
@@ -90,12 +106,13 @@ def deidentify(
     place = Path(source)
     if not place.is_dir():
         raise FileFormatError(f"'{place}' is no folder; give the folder of a study.")
+    _check_apart(place, Path(target))
     profile = _profile(pseudonym, secret or secrets.token_hex(16), keep_structure_names)
     files = [path for path in sorted(place.rglob("*")) if path.is_file() and path.name != MARKER]
     files = [path for path in files if is_dicom(path)]
     if not files:
         raise FileFormatError(f"'{place}' holds no DICOM file; give the folder of a study.")
-    with replacing_folder(Path(target)) as folder:
+    with replacing_folder(Path(target), _COPIES) as folder:
         for number, path in enumerate(files, start=1):
             data = read_data_set(path)
             with reading(path):
@@ -105,6 +122,16 @@ def deidentify(
                 _save(data, folder / f"{number:06d}.dcm")
             report("de-identification", number / len(files), f"{number} of {len(files)} files")
     return len(files)
+
+
+def _check_apart(source: Path, target: Path) -> None:
+    """Copies neither replace what they are made of nor lie among it."""
+    here, there = source.resolve(), target.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise OutputError(
+            f"the copies cannot go to '{target}', which is, holds or lies in the folder that is "
+            "read; give a new folder beside it."
+        )
 
 
 def _profile(pseudonym: str, secret: str, keeps_names: bool) -> _Profile:
@@ -149,8 +176,8 @@ def _clean_file(data: Any, profile: _Profile, path: Path) -> None:
 def _clean(data: Any, profile: _Profile) -> None:
     for element in list(data):
         tag = (int(element.tag.group), int(element.tag.element))
-        if tag == _ROI_NAME:
-            _rename_roi(element, profile)
+        if tag in _NUMBERED:
+            _number_name(element, _NUMBERED[tag], profile)
         elif tag in profile.removed or _in_group(tag, profile):
             del data[element.tag]
         elif element.VR == "UI":
@@ -160,8 +187,16 @@ def _clean(data: Any, profile: _Profile) -> None:
             _clean_items(data, element, tag, profile)
         elif tag in profile.emptied:
             element.value = None
-        elif tag in profile.replaced:
+        elif tag in profile.replaced or (element.value and _is_personal(element)):
             element.value = _dummy(str(element.VR))
+
+
+def _is_personal(element: Any) -> bool:
+    """Whether people may have written into an attribute that the profile says nothing of."""
+    if str(element.VR) in _PERSONAL:
+        return True
+    word = str(element.keyword)
+    return str(element.VR) in {"LO", "SH"} and word.endswith(_FREE_TEXT) and word not in _NOT_FREE
 
 
 def _clean_items(data: Any, element: Any, tag: tuple[int, int], profile: _Profile) -> None:
@@ -195,12 +230,13 @@ def _rename(element: Any, profile: _Profile) -> None:
     element.value = new[0] if len(new) == 1 else new
 
 
-def _rename_roi(element: Any, profile: _Profile) -> None:
+def _number_name(element: Any, word: str, profile: _Profile) -> None:
     """``ROI 1``, ``ROI 2``...; the same name gets the same one in all files."""
-    if profile.keeps_names:
+    if profile.keeps_names and word == "ROI":
         return
-    number = profile.seen.setdefault(str(element.value), len(profile.seen) + 1)
-    element.value = f"ROI {number}"
+    known = profile.seen.setdefault(word, {})
+    number = known.setdefault(str(element.value), len(known) + 1)
+    element.value = f"{word} {number}"
 
 
 def _dummy(kind: str) -> Any:

@@ -70,6 +70,7 @@ def sort_folder(path: Path) -> Folder:
     series: dict[str, list[Slice]] = {}
     by_class: dict[str, list[Path]] = {name: [] for name in _READ}
     others: Counter[str] = Counter()
+    patients: dict[tuple[str, str], list[Path]] = {}
     n_foreign = n_localisers = n_dicom = 0
     for file in _files(path):
         if not is_dicom(file):
@@ -79,6 +80,7 @@ def sort_folder(path: Path) -> Folder:
         data_set = read_data_set(file)
         with reading(file):
             sop_class = text(data_set, "SOPClassUID")
+            patients.setdefault(_whose(data_set), []).append(file)
             if sop_class in {CT_IMAGE, ENHANCED_CT_IMAGE}:
                 if is_localiser(data_set):
                     n_localisers += 1
@@ -99,6 +101,7 @@ def sort_folder(path: Path) -> Folder:
         notes.append(f"{n_localisers} localiser images left out")
     if n_foreign:
         notes.append(f"{n_foreign} files that are not DICOM left out")
+    notes += _strangers(patients)
     files = {name: tuple(found) for name, found in by_class.items()}
     return Folder(
         path,
@@ -111,6 +114,34 @@ def sort_folder(path: Path) -> Folder:
         files[SPATIAL_REGISTRATION],
         tuple(notes),
     )
+
+
+def _whose(data_set: Any) -> tuple[str, str]:
+    """Number and name of the patient, as far as spelling does not matter."""
+    name = text(data_set, "PatientName").replace("^", " ")
+    return text(data_set, "PatientID").strip(), " ".join(name.split()).casefold()
+
+
+def _strangers(patients: dict[tuple[str, str], list[Path]]) -> list[str]:
+    """A note if files name different patients; it names the files of the fewest, not the people.
+
+    A number or name that is left empty contradicts nothing.
+    """
+    by_size = sorted(patients, key=lambda who: -len(patients[who]))
+    most = by_size[0]
+    strange = [
+        file
+        for who in by_size[1:]
+        if any(a and b and a != b for a, b in zip(who, most, strict=True))
+        for file in patients[who]
+    ]
+    if not strange:
+        return []
+    names = ", ".join(file.name for file in strange[:3]) + (", ..." if len(strange) > 3 else "")
+    return [
+        f"{names}: another patient's number or name than in the other files; check that they "
+        "belong together"
+    ]
 
 
 def _class_name(data_set: Any, sop_class: str) -> str:

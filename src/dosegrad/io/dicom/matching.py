@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 import numpy as np
 
 from dosegrad.errors import FileFormatError
@@ -10,7 +13,10 @@ from dosegrad.io.dicom.ct import CTSeries
 from dosegrad.io.dicom.structures import References, StructureSet
 from dosegrad.patient.contours import ContourShape
 
-__all__ = ["check_inside", "check_references", "contradicts"]
+__all__ = ["check_inside", "check_references", "contradicts", "far_isocentres"]
+
+#: Distance of an isocentre from the CT that is no plan's, mm.
+_FAR: Final = 300.0
 
 
 def contradicts(references: References, ct: CTSeries) -> bool:
@@ -86,6 +92,29 @@ def check_inside(found: StructureSet, grid: Grid, name: str) -> list[str]:
         notes.append(f"wholly outside the CT, without any voxel: {', '.join(outside)}")
     if beyond:
         notes.append(f"partly outside the CT: {', '.join(beyond)}")
+    return notes
+
+
+def far_isocentres(points: Iterable[tuple[float, float, float]], grid: Grid) -> list[str]:
+    """A note on isocentres further than 300 mm from the CT, where no patient lies.
+
+    Parameters
+    ----------
+    points
+        Isocentres, (x, y, z) mm.
+    grid
+        Of the CT.
+    """
+    notes = []
+    for point in dict.fromkeys(points):
+        index = grid.to_index(point)
+        inside = np.clip(index, -0.5, np.asarray(grid.shape) - 0.5)
+        distance = float(np.linalg.norm((index - inside) * np.asarray(grid.spacing)))
+        if distance > _FAR:
+            notes.append(
+                f"an isocentre lies {distance:.0f} mm outside the CT; check that the plan is meant "
+                "for this patient and its unit is mm"
+            )
     return notes
 
 

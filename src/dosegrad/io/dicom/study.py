@@ -12,13 +12,13 @@ from dosegrad.beams.deliveries import Delivery
 from dosegrad.dose import Dose
 from dosegrad.errors import FileFormatError
 from dosegrad.geometry.grid import Grid
-from dosegrad.io.dicom.choosing import PlanFile, choose_doses, choose_plan, in_frame
+from dosegrad.io.dicom.choosing import PlanFile, choose_doses, choose_plan, file_called, in_frame
 from dosegrad.io.dicom.ct import CTSeries, choose_series, read_slices
 from dosegrad.io.dicom.doses import read_dose
 from dosegrad.io.dicom.folder import Folder, sort_folder
 from dosegrad.io.dicom.ion_delivery import deliver, machine_for
 from dosegrad.io.dicom.ion_plans import IonPlan, read_ion_plan
-from dosegrad.io.dicom.matching import check_inside, check_references, contradicts
+from dosegrad.io.dicom.matching import check_inside, check_references, contradicts, far_isocentres
 from dosegrad.io.dicom.photon_delivery import deliver_photons, photon_machine_for
 from dosegrad.io.dicom.photon_plans import PhotonPlan, read_photon_plan
 from dosegrad.io.dicom.spatial_registrations import FrameTransform, read_spatial_registration
@@ -141,6 +141,8 @@ def read_dicom(
     record = None if chosen is None else plans[chosen]
     found = choose_doses(doses, record, named=None if dose is None else str(dose))
     notes += [*(() if record is None else record.warnings), *found.notes]
+    if record is not None and patient is not None:
+        notes += far_isocentres(_isocentres(record), patient.ct.grid)
     made, more = _with_machine(record, machine, position, found.total)
     transforms = [t for p in sorted_folder.registrations for t in read_spatial_registration(p)]
     return Study(
@@ -148,6 +150,12 @@ def read_dicom(
         deliveries={path.name: read_treatment_record(path) for path in sorted_folder.records},
         registrations=tuple(transforms),
     )
+
+
+def _isocentres(record: PlanFile) -> list[tuple[float, float, float]]:
+    if isinstance(record, IonPlan):
+        return [beam.isocentre for beam in record.fields]
+    return [point.isocentre for beam in record.fields for point in beam.control_points]
 
 
 def _with_machine(
@@ -197,14 +205,14 @@ def _named_files(folder: Folder, structure_set: str | Path | None) -> tuple[Path
     """Structure sets of the folder, or the one that was asked for."""
     if structure_set is None:
         return folder.structure_sets
-    wanted = Path(structure_set)
-    found = tuple(p for p in folder.structure_sets if p.name == wanted.name)
-    if not found:
+    found = file_called(structure_set, folder.structure_sets)
+    if found is None:
         names = ", ".join(p.name for p in folder.structure_sets) or "none"
         raise FileFormatError(
-            f"{folder.path.name or folder.path}: no RT structure set {wanted.name} (have: {names})."
+            f"{folder.path.name or folder.path}: no RT structure set {Path(structure_set).name} "
+            f"(have: {names})."
         )
-    return found[:1]
+    return (found,)
 
 
 def _one_that_fits(
@@ -217,7 +225,7 @@ def _one_that_fits(
     if len(fitting) > 1:
         fitting = [p for p in fitting if sets[p].instance in planned] or fitting
     if len(fitting) > 1:
-        names = ", ".join(p.name for p in fitting)
+        names = ", ".join(p.relative_to(folder.path).as_posix() for p in fitting)
         raise FileFormatError(
             f"{folder.path.name or folder.path}: {len(fitting)} structure sets belong to the CT "
             f"({names}); choose one with structure_set='...'."

@@ -1,5 +1,7 @@
 """Copies that name nobody, refer to each other as before, and read as the same study."""
 
+import shutil
+
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -105,3 +107,34 @@ def test_what_cannot_be_cleaned_is_refused(study, tmp_path):
     data.save_as(path)
     with pytest.raises(OutputError, match="did not write"):
         deidentify(study, tmp_path / "other")
+
+
+def test_the_study_itself_is_never_replaced(study, tmp_path):
+    before = {path.name: path.read_bytes() for path in study.iterdir()}
+    for target in (study, study / "copies", study.parent):
+        with pytest.raises(OutputError, match="give a new folder beside it"):
+            deidentify(study, target)
+    other = tmp_path / "other"
+    shutil.copytree(study, other)
+    with pytest.raises(OutputError, match="this did not write"):
+        deidentify(study, other)
+    assert {path.name: path.read_bytes() for path in study.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in other.iterdir()} == before
+
+
+def test_people_write_into_attributes_that_the_profile_forgets(study, tmp_path):
+    path = study / "RP.dcm"
+    data = dcmread(path)
+    beam = data.IonBeamSequence[0]
+    beam.BeamName, beam.SetupReferenceDescription = "Sentinel left", "Sentinel"
+    data.SecondaryReviewerName, data.StudyUpdateDateTime = "Doctor^Who", "19610203"
+    data.PatientBirthDateInAlternativeCalendar = "Sentinel 4"
+    data.save_as(path)
+    dose = dcmread(study / "RD.dcm")
+    dose.DoseComment = "for Doctor"
+    dose.save_as(study / "RD.dcm")
+    deidentify(study, tmp_path / "copy")
+    content = b"".join(p.read_bytes() for p in (tmp_path / "copy").iterdir())
+    assert [s for s in SECRETS if s.encode() in content] == []
+    assert b"Beam 1" in content
+    assert len(dg.read_dicom(tmp_path / "copy", machine="generic-protons").plan.weights) == 2

@@ -357,3 +357,54 @@ def test_computing_a_plan_that_keeps_its_meterset_raises(planned):
     study = read_dicom(planned())
     with pytest.raises(MachineError, match="no machine says how many particles"):
         dosegrad.compute_dose(study.patient, study.plan)
+
+
+@pytest.mark.parametrize("name", ["RS.dcm", "RP.dcm", "RD.dcm", "CT_0002.dcm"])
+def test_files_of_another_patient_are_told_without_names(planned, name):
+    def rename(data):
+        data.PatientID, data.PatientName = "4711", "Other^Person"
+
+    folder = planned()
+    edit(folder / name, rename)
+    warned = [w for w in dosegrad.read_dicom(folder).warnings if "another patient" in w]
+    assert len(warned) == 1
+    assert warned[0].startswith(name)
+    assert "Person" not in warned[0]
+    assert "4711" not in warned[0]
+
+
+def test_an_empty_or_differently_written_name_is_no_other_patient(planned):
+    def rename(data):
+        data.PatientID, data.PatientName = "", str(data.PatientName).upper()
+
+    folder = planned()
+    edit(folder / "RS.dcm", rename)
+    assert not [w for w in dosegrad.read_dicom(folder).warnings if "another patient" in w]
+
+
+def test_an_isocentre_far_from_the_ct_is_told(planned):
+    folder = planned()
+
+    def move(data):
+        data.IonBeamSequence[0].IonControlPointSequence[0].IsocenterPosition = [5000.0, 0.0, 0.0]
+
+    edit(folder / "RP.dcm", move)
+    assert [w for w in dosegrad.read_dicom(folder).warnings if "4989 mm outside the CT" in w]
+
+
+def test_sets_of_one_name_are_chosen_by_their_folders(planned):
+    folder = planned()
+    for number, place in enumerate(("first", "second")):
+        (folder / place).mkdir()
+        data = dcmread(folder / "RS.dcm")
+        data.SOPInstanceUID += f".{number}"
+        data.StructureSetROISequence[0].ROIName = place
+        data.save_as(folder / place / "RS.dcm")
+    (folder / "RS.dcm").unlink()
+    (folder / "RP.dcm").unlink()
+    (folder / "RD.dcm").unlink()
+    with pytest.raises(FileFormatError, match=r"first/RS\.dcm, second/RS\.dcm"):
+        dosegrad.read_dicom(folder)
+    for place in ("first", "second"):
+        patient = dosegrad.read_dicom(folder, structure_set=f"{place}/RS.dcm").patient
+        assert list(patient.structures) == [place]

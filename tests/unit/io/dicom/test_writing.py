@@ -271,7 +271,7 @@ def test_an_empty_folder_may_be_used_and_any_other_is_refused(tmp_path, patient)
     target.mkdir()
     write_dicom(target, patient=patient)
     (target / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="1 entries that dosegrad did not write"):
+    with pytest.raises(OutputError, match="1 entries that this did not write"):
         write_dicom(target, patient=patient)
     assert (target / "notes.txt").read_text() == "mine"
     (tmp_path / "file").write_text("x")
@@ -402,3 +402,14 @@ def test_outlines_surround_islands_and_holes():
     joined = join_holes(loops)
     assert len(joined) == 2  # the ring with its keyhole, and the island
     assert len(outlines(masks()["Diagonal"][2])) == 2
+
+
+def test_structures_without_any_voxel_are_refused(tmp_path):
+    patient = dg.Patient.from_arrays(
+        np.zeros((3, 4, 5)),
+        spacing=(3.0, 2.0, 2.0),
+        structures={"Nothing": np.zeros((3, 4, 5), dtype=bool)},
+    )
+    with pytest.raises(OutputError, match="no structure of the patient has a voxel"):
+        dg.write_dicom(tmp_path / "study", patient=patient)
+    assert not (tmp_path / "study").exists()

@@ -15,17 +15,19 @@ from dosegrad._version import __version__
 from dosegrad.errors import OutputError
 from dosegrad.io.dicom.identifiers import MARKER
 
-__all__ = ["replacing_folder"]
+__all__ = ["STUDY", "replacing_folder"]
 
-_FORMAT: Final = "dosegrad DICOM study"
+#: What a folder holds by default, as its marker says.
+STUDY: Final = "dosegrad DICOM study"
 _MAX_MARKER_BYTES: Final = 50_000_000
 
 
 @contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
+def replacing_folder(folder: Path, kind: str = STUDY) -> Iterator[Path]:
     """A new folder beside ``folder`` to write into; takes its place when all went well.
 
-    Until then, and whenever something goes wrong, what was at ``folder`` stays.
+    Until then, and whenever something goes wrong, what was at ``folder`` stays. Only a folder
+    that was written as the same ``kind`` is replaced.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         If ``folder`` is a file, holds what was not written by this, or cannot be written.
     """
     target = folder.resolve()
-    _check_replaceable(target)
+    _check_replaceable(target, kind)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".part", dir=target.parent))
@@ -42,9 +44,9 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     try:
         place.chmod(0o755)
         yield place
-        _mark(place)
+        _mark(place, kind)
         _synchronise(place)
-        _check_replaceable(target)
+        _check_replaceable(target, kind)
         _swap(place, target)
     except OSError as error:
         if isinstance(error, OutputError):
@@ -54,7 +56,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _check_replaceable(target: Path) -> None:
+def _check_replaceable(target: Path, kind: str) -> None:
     """Refuses a folder with anything in it that was not written by this."""
     if not target.exists():
         return
@@ -63,32 +65,32 @@ def _check_replaceable(target: Path) -> None:
     present = {entry.name for entry in target.iterdir()}
     if not present:
         return
-    own = _own_files(target / MARKER)
+    own = _own_files(target / MARKER, kind)
     foreign = sorted(present - own - {MARKER})
     if MARKER not in present or foreign:
         raise OutputError(
-            f"folder {target.name} holds {len(foreign)} entries that dosegrad did not write; they "
+            f"folder {target.name} holds {len(foreign)} entries that this did not write; they "
             "would be lost. Give an empty or a new folder."
         )
 
 
-def _own_files(marker: Path) -> set[str]:
+def _own_files(marker: Path, kind: str) -> set[str]:
     """Names of the files that the marker lists; only ever compared with those that are there."""
     try:
         if marker.stat().st_size > _MAX_MARKER_BYTES:
             return set()
         content = json.loads(marker.read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT:
+        if content["format"] != kind:
             return set()
         return {str(name) for name in content["files"]}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return set()
 
 
-def _mark(place: Path) -> None:
+def _mark(place: Path, kind: str) -> None:
     """Put the marker beside the files."""
     names = sorted(entry.name for entry in place.iterdir())
-    content = {"format": _FORMAT, "version": __version__, "files": names}
+    content = {"format": kind, "version": __version__, "files": names}
     (place / MARKER).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

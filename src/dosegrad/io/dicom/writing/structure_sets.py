@@ -42,11 +42,16 @@ def write_structures(patient: Patient, images: Images, folder: Path, identity: I
     Raises
     ------
     OutputError
-        If a name cannot be written, or the file cannot.
+        If a name cannot be written, no structure has a voxel, or the file cannot be written.
     """
     from pydicom.dataset import Dataset
 
     drawn = [(s, planar_polygons(s, patient.ct.grid)) for s in patient.structures.values()]
+    if not any(polygons for _, polygons in drawn):
+        raise OutputError(
+            "no structure of the patient has a voxel on its CT, so a structure set would hold "
+            "nothing; leave the structures out or draw them anew."
+        )
     digest = hashlib.sha256()
     for structure, polygons in drawn:
         digest.update(f"{structure.name}\0{structure.role}\0{structure.colour}".encode())
