@@ -152,6 +152,7 @@ def check_plan(
     notes += [str(warning.message) for warning in heard]
     structures = compare_structures(patient, planned, recomputed)
     before, after = (evaluate(dose, patient, parsed) for dose in (planned, recomputed))
+    notes += [*before.warnings, *after.warnings]
     tell("comparing", 1.0)
     verdict, reasons = _judge(protocol, gammas[0], before, after)
     return PlanCheck(

@@ -76,7 +76,8 @@ def plan_page(subject: PlanSummary, name: str | None) -> Page:
         facts.append(("Objective", f"{plan.objective:.5g} after {n} iterations"))
     standing: Standing = "bad" if missed else ("good" if len(goals) else "plain")
     return Page(
-        "Treatment plan", verdict, standing, facts, sections, (), subject.warnings,
+        "Treatment plan", verdict, standing, facts, sections, (),
+        (*subject.warnings, *goals.warnings),
         common.footer([dose]),
     )  # fmt: skip
 
@@ -89,7 +90,7 @@ def plan_content(subject: PlanSummary, name: str | None) -> dict[str, Any]:
         "verdict": "pass" if subject.goals.all_met else "fail",
         "passed": subject.goals.all_met,
         "reasons": [f"goal {row.goal} is missed" for row in subject.goals if not row.met],
-        "warnings": list(subject.warnings),
+        "warnings": [*subject.warnings, *subject.goals.warnings],
         "objective": plan.objective,
         "ended": plan.message,
         "goals": [
