@@ -24,45 +24,55 @@ IMAGES = Path(__file__).parent / "images"
 SIZE = {"width": 1440, "height": 900}
 
 
+def settled(page: Page) -> None:
+    """Wait until the page shows all that belongs to its plan, and says nothing more."""
+    page.locator("main[data-state=settled]").wait_for(timeout=900_000)
+    page.locator(".toast").wait_for(state="detached", timeout=60_000)
+
+
 def planner2d(page: Page, url: str) -> None:
     """The four-field box, solved."""
     page.goto(url)
-    page.locator(".pill").wait_for(timeout=120_000)
+    settled(page)
     page.get_by_role("combobox", name="Lesson").select_option("box")
-    page.wait_for_timeout(1500)
+    settled(page)
     page.get_by_role("button", name="+ Beam").click()
+    settled(page)
     page.get_by_role("button", name="Oppose").click()
+    settled(page)
     page.get_by_role("button", name="Optimise weights").click()
-    page.get_by_text("Lesson done").wait_for(timeout=60_000)
-    page.wait_for_timeout(6500)  # until the message has gone
+    settled(page)
     page.evaluate("scrollTo(0, 0)")
 
 
 def probe(page: Page, url: str) -> None:
     """Lung, and the factors of the dose at a point behind it."""
     page.goto(url)
-    page.locator(".pill").wait_for(timeout=120_000)
+    settled(page)
     page.get_by_role("combobox", name="Lesson").select_option("tissue")
+    settled(page)
     page.get_by_role("button", name="Probe").click()
-    page.wait_for_timeout(1500)
+    settled(page)
     box = page.locator(".stage").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 0.64 * box["width"], box["y"] + 0.5 * box["height"])
-    page.wait_for_timeout(2000)
+    settled(page)
 
 
 def workspace(page: Page, url: str) -> None:
     """A plan for the IMPT section; in dark colours compared with the other engine."""
     page.goto(f"{url}/workspace")
-    page.get_by_role("button", name="impt-2d").click(timeout=120_000)
+    settled(page)
+    page.get_by_role("button", name="impt-2d").click()
     page.locator("main[data-ready]").wait_for(timeout=120_000)
+    settled(page)
     page.get_by_role("button", name="Optimise", exact=True).click()
-    page.get_by_text("optimising: done").wait_for(timeout=600_000)
+    settled(page)
     if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches"):
         page.get_by_role("button", name="Compare engines").click()
-        page.get_by_text("comparing engines: done").wait_for(timeout=900_000)
+        settled(page)
     page.get_by_role("tab", name="Goals").click()
-    page.wait_for_timeout(2000)
+    settled(page)
 
 
 PAGES = {"planner2d": planner2d, "probe": probe, "workspace": workspace}

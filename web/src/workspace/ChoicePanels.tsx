@@ -56,7 +56,7 @@ export function ComparisonPanel({ store }: { store: Store }) {
     <section class="panel" aria-labelledby="comparison-title">
       <header><h2 id="comparison-title">Comparison</h2></header>
       <p class="small">With the {found.title}</p>
-      <dl class="ws-facts small number">
+      <dl class="ws-facts single small number">
         <div><dt>Gamma {found.percent} %/{found.distance} mm</dt><dd>{(100 * found.passRate).toFixed(1)} % pass</dd></div>
         <div><dt>Voxels</dt><dd>{found.evaluated}</dd></div>
         <div><dt>Mean difference</dt><dd>{found.mean.toFixed(2)} Gy</dd></div>
