@@ -1,6 +1,7 @@
 """Fronts on the C-shape: plans, gap, time, navigation, and weighted sums looked for below.
 
 python benchmarks/pareto.py two [--figure FILE]
+python benchmarks/pareto.py small [--figure FILE]
 python benchmarks/pareto.py three
 """
 
@@ -22,17 +23,24 @@ TWO = {"coverage": obj.SquaredDeviation(50.0).on("Target"), "core": obj.MeanDose
 THREE = {**TWO, "body": obj.MeanDose().on("Body")}
 
 
-def influence(spot_spacing):
+def influence(spot_spacing, layer_spacing=None, dose_spacing=None):
     patient = dg.phantom("c-shape")
     machine = dg.load_machine("generic-protons")
     gantry = [45, 180, 315]
-    beams = dg.steer(patient, machine, target="Target", gantry=gantry, spot_spacing=spot_spacing)
-    return dg.compute_influence(patient, beams)
+    beams = dg.steer(
+        patient,
+        machine,
+        target="Target",
+        gantry=gantry,
+        spot_spacing=spot_spacing,
+        layer_spacing=layer_spacing,
+    )
+    return dg.compute_influence(patient, beams, dose_spacing=dose_spacing)
 
 
-def random_sums(front, held, trade, n):
+def random_sums(front, held, trade, n, goals):
     """The farthest that ``n`` plans at random weights are below the front, in ranges."""
-    problem, kept = trade_problem(held, trade, GOALS)
+    problem, kept = trade_problem(held, trade, goals)
     rng = np.random.default_rng(8)
     scale = front.shape.values.mean(axis=0)
     worst = 0.0
@@ -48,15 +56,17 @@ def random_sums(front, held, trade, n):
     return worst
 
 
-def measure(held, trade, gap, n_random):
+def measure(held, trade, gap, n_random, goals=GOALS):
     print(held)
     wall, cpu = time.perf_counter(), time.process_time()
-    front = dg.pareto_front(held, trade, goals=GOALS, gap=gap)
+    front = dg.pareto_front(held, trade, goals=goals, gap=gap)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print(f"{front}; {wall:.1f} s, {cpu:.1f} CPU s; {front.message}")
     for name, (best, worst) in front.ranges.items():
         print(f"  {name}: {best:.4g} to {worst:.4g}")
-    met = [dg.evaluate(plan.dose, held.patient, GOALS).all_met for plan in front]
+    met = [dg.evaluate(plan.dose, held.patient, goals).all_met for plan in front]
+    highest = max(plan.dose.array.max() for plan in front)
+    print(f"  highest dose anywhere: {highest:.1f} Gy")
     print(f"  plans that meet their goals: {sum(met)} of {len(met)}")
     times = []
     name = next(iter(trade))
@@ -69,25 +79,28 @@ def measure(held, trade, gap, n_random):
     choice.plan  # noqa: B018
     print(f"  its plan: {1e3 * (time.perf_counter() - start):.0f} ms")
     if n_random:
-        worst = random_sums(front, held, trade, n_random)
+        worst = random_sums(front, held, trade, n_random, goals)
         print(f"  {n_random} weighted sums at random weights: {worst:.4f} below at most")
     return front
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", choices=["two", "three"])
+    parser.add_argument("case", choices=["two", "three", "small"])
     parser.add_argument("--figure")
     parser.add_argument("--gap", type=float, default=0.02)
     parser.add_argument("--random", type=int, default=20)
     arguments = parser.parse_args()
-    trade = TWO if arguments.case == "two" else THREE
-    held = influence(6.0)
-    front = measure(held, trade, arguments.gap, arguments.random)
+    trade = THREE if arguments.case == "three" else TWO
+    small = arguments.case == "small"
+    held = influence(12.0, 10.0, (6.0, 6.0, 6.0)) if small else influence(6.0)
+    goals = ["Target: D95% >= 44 Gy"] if small else GOALS
+    front = measure(held, trade, arguments.gap, arguments.random, goals)
     if arguments.figure:
-        choice = front.navigate(limits={"core": 2.5}, prefer="coverage")
+        choice = front.navigate(limits={"core": 5.0 if small else 2.5}, prefer="coverage")
         figure = dg.plot.pareto(front, choice=choice, patient=held.patient)
-        figure.axes[0].set_xscale("log")
+        if not small:
+            figure.axes[0].set_xscale("log")
         figure.savefig(arguments.figure, dpi=100)
 
 

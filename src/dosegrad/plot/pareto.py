@@ -59,13 +59,15 @@ def draw_trade(
     names = [front.shape.names[k] for k in pair]
     if len(front.shape.names) == 2:
         hull = values[np.argsort(values[:, 0])]
-        ax.plot(hull[:, 0], hull[:, 1], color=LINE_COLOURS[0], linewidth=1.6, label="mixtures")
-        x = np.geomspace(max(hull[0, 0], 1e-3 * hull[-1, 0]), hull[-1, 0], 400)
-        low = np.minimum(_below(front, x), np.interp(x, hull[:, 0], hull[:, 1]))
+        near = np.geomspace(max(hull[0, 0], 1e-6 * hull[-1, 0]), hull[-1, 0], 400)
+        x = np.union1d(near, np.append(hull[:, 0], np.linspace(hull[0, 0], hull[-1, 0], 400)))
+        mixed = np.interp(x, hull[:, 0], hull[:, 1])  # as it is on any scale of the axes
+        ax.plot(x, mixed, color=LINE_COLOURS[0], linewidth=1.6, label="mixtures")
+        low = np.minimum(_below(front, x), mixed)
         ax.fill_between(
             x,
             low,
-            np.interp(x, hull[:, 0], hull[:, 1]),
+            mixed,
             color=LINE_COLOURS[0],
             alpha=0.2,
             linewidth=0,
