@@ -7,12 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
 from dosegrad.arrays import Array, IntArray
 from dosegrad.errors import BeamError
 
-__all__ = ["DELIVERED_DTYPE", "Delivery", "check_spots", "match_spots"]
+__all__ = ["DELIVERED_DTYPE", "Delivery", "check_spots", "match_spots", "nearest_energies"]
 
 #: One row per delivered spot. ``beam`` is the number that plan and record give the field;
 #: ``energy`` is nominal, MeV or MeV/u; ``x`` and ``y`` are mm in the isocentre plane of the IEC
@@ -33,6 +35,9 @@ DELIVERED_DTYPE: Final = np.dtype(
 #: Largest values that any machine delivers: MeV or MeV/u, mm, MU of a spot.
 _LIMITS: Final = {"energy": 1000.0, "x": 1000.0, "y": 1000.0, "mu": 1e6}
 _UNITS: Final = {"energy": "MeV", "x": "mm", "y": "mm", "mu": "MU"}
+
+#: Planned spots next to a delivered one among which its own is sought, besides that of its order.
+_NEIGHBOURS: Final = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,9 +111,12 @@ def match_spots(
     """Which planned spot each delivered one is.
 
     Spots of one beam and energy belong together; a delivered energy counts as the nearest planned
-    one of its beam. Where as many were delivered as planned, or a whole multiple (paintings), they
-    are matched in order; if that puts one more than ``reach`` away, or numbers differ, each goes to
-    the nearest planned spot.
+    one of its beam. Where as many were delivered as planned, or a whole multiple (paintings, spots
+    given in parts), each planned spot gets its share of them, so that the sum of squared distances
+    is least. A layer that was delivered off its place as a whole is thus told as such, however far
+    it is off beside the distance of its spots, and the order of rows does not matter. If nearest
+    neighbours are less than half as far at most, or numbers differ, or a spot has none of its own
+    within ``reach``, each goes to the nearest planned spot.
 
     Parameters
     ----------
@@ -124,7 +132,7 @@ def match_spots(
         of planned spots that nothing was delivered for.
     """
     found = np.full(delivered.size, -1, dtype=np.int64)
-    energies = _nearest_energies(planned, delivered, energy_reach)
+    energies = nearest_energies(planned, delivered, energy_reach)
     for group in _groups(planned):
         mine = planned[group]
         same = (delivered["beam"] == mine["beam"][0]) & (energies == mine["energy"][0])
@@ -135,8 +143,11 @@ def match_spots(
     return found, missing
 
 
-def _nearest_energies(planned: NDArray[Any], delivered: NDArray[Any], reach: float) -> Array:
-    """Planned energy of the same beam next to each delivered one (n_delivered,), NaN for none."""
+def nearest_energies(planned: NDArray[Any], delivered: NDArray[Any], reach: float = 2.0) -> Array:
+    """Planned energy of the same beam next to each delivered one (n_delivered,), NaN for none.
+
+    ``reach`` is the largest difference, MeV or MeV/u.
+    """
     found = np.full(delivered.size, np.nan)
     for beam in np.unique(planned["beam"]):
         known = np.unique(planned["energy"][planned["beam"] == beam])
@@ -161,9 +172,39 @@ def _matched(
     """Index of the planned spot of each delivered one of the same beam and energy, or -1."""
     places = np.column_stack([planned["x"], planned["y"]])
     shot = np.column_stack([delivered["x"], delivered["y"]])
+    distance, nearest = cKDTree(places).query(shot)
     if delivered.size % planned.size == 0:
         in_order = np.tile(np.arange(planned.size), delivered.size // planned.size)
-        if np.hypot(*(shot - places[in_order]).T).max() <= reach:
+        off = np.hypot(*(shot - places[in_order]).T)
+        if (off <= distance + 1e-9).all() and off.max() <= reach:
             return group[in_order]
-    distance, nearest = cKDTree(places).query(shot)
+        own = _least_squares(places, shot, in_order, reach)
+        if own is not None and distance.max() >= 0.5 * np.hypot(*(shot - places[own]).T).max():
+            return group[own]
     return np.where(distance <= reach, group[nearest], -1)
+
+
+def _least_squares(places: Array, shot: Array, in_order: IntArray, reach: float) -> IntArray | None:
+    """Place of each shot, each place as often as in ``in_order``; ``None`` if that is impossible.
+
+    Of all ways within ``reach`` to share out the nearest places, that of the least sum of squared
+    distances; for shots that are all off by the same, these are their own places.
+    """
+    count = min(_NEIGHBOURS, len(places))
+    _, nearest = cKDTree(places).query(shot, k=count)
+    choices = np.column_stack([nearest.reshape(len(shot), count), in_order])
+    rows = np.repeat(np.arange(len(shot)), count + 1)
+    squared = ((shot[rows] - places[choices.ravel()]) ** 2).sum(axis=1)
+    kept = squared <= reach**2
+    pairs = np.unique(np.column_stack([rows[kept], choices.ravel()[kept]]), axis=0)
+    shares = len(shot) // len(places)
+    shooters, targets = np.repeat(pairs, shares, axis=0).T
+    squared = ((shot[shooters] - places[targets]) ** 2).sum(axis=1)
+    columns = targets * shares + np.tile(np.arange(shares), len(pairs))
+    costs = csr_array((1.0 + squared, (shooters, columns)), shape=(len(shot), len(shot)))
+    try:
+        _, chosen = min_weight_full_bipartite_matching(costs)
+    except ValueError:  # some shot or place has no partner
+        return None
+    found: IntArray = chosen.astype(np.int64) // shares
+    return found

@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dosegrad.beams.deliveries import Delivery
 from dosegrad.checks.dose_comparison import DoseComparison, compare_doses
 from dosegrad.checks.likely_causes import likely_causes
+from dosegrad.checks.record_notes import record_notes
 from dosegrad.checks.spot_deviations import (
     DeliveryTolerances,
     SpotDeviations,
     beam_numbers,
     compare_spots,
     delivered_plan,
+    not_in_plan,
     range_difference,
     range_flags,
 )
@@ -86,6 +91,11 @@ class DeliveryCheck:
         return self.doses.gamma
 
     @property
+    def not_in_dose(self) -> NDArray[Any]:
+        """Delivered spots that the delivered dose lacks, since no beam data are there for them."""
+        return not_in_plan(self.doses.planned_plan, self.spots)
+
+    @property
     def dose_differences(self) -> dict[str, dict[str, float]]:
         """By structure: delivered minus planned mean and D2%, D50%, D95%, D98%, Gy."""
         return self.doses.differences
@@ -102,6 +112,7 @@ class DeliveryCheck:
             f"{spots.mean_distance:.2f} mm, largest {spots.largest_distance:.2f} mm",
             f"meterset {spots.delivered['mu'].sum():.6g} of {spots.planned['mu'].sum():.6g}",
             f"gamma {100 * self.gamma.pass_rate:.2f} % of {self.gamma.n_evaluated} voxels",
+            self.doses.maxima,
             *(
                 f"{name}: mean {values['mean']:+.3f} Gy, D95% {values['D95%']:+.3f} Gy"
                 for name, values in self.dose_differences.items()
@@ -114,7 +125,7 @@ class DeliveryCheck:
 
     def to_json(self) -> dict[str, Any]:
         """All figures as what JSON knows; spots are not listed one by one."""
-        spots = self.spots
+        spots, left_out = self.spots, self.not_in_dose
         return {
             "passed": self.passed,
             "flags": list(self.flags),
@@ -128,6 +139,10 @@ class DeliveryCheck:
             "meterset_delivered": float(spots.delivered["mu"].sum()),
             "gamma_pass_rate": float(self.gamma.pass_rate),
             "gamma_n_evaluated": int(self.gamma.n_evaluated),
+            "n_not_planned": int(np.count_nonzero(spots.planned_of < 0)),
+            "n_not_in_dose": int(left_out.size),
+            "meterset_not_in_dose": float(left_out["mu"].sum()),
+            **self.doses.excess.to_json(),
             "dose_differences_gy": self.dose_differences,
             "beams": [each.to_json() for each in self.doses.beams],
         }
@@ -145,7 +160,9 @@ def check_delivery(
 
     The delivered plan has the spots where they went and with what they got, as if every fraction
     had been as this one; both plans are computed by the same engine, so that differences are those
-    of the delivery. Doses are computed beam by beam, which tells what each beam changes; with the
+    of the delivery. Recorded energies count as the planned ones next to them. Spots that were not
+    planned are in the dose if the machine has their energy; if not, a warning tells what the dose
+    lacks. Doses are computed beam by beam, which tells what each beam changes; with the
     pencil beam the same is predicted by the derivatives by positions and weights.
 
     Parameters
@@ -160,7 +177,7 @@ def check_delivery(
         As of :func:`dosegrad.compute_dose`.
     tolerances
         When to flag; by default 1 mm mean and 2 mm any position, 1 % and 0.01 MU, 1 mm of range,
-        and 95 % of gamma at 2 %/2 mm.
+        95 % of gamma at 2 %/2 mm, and 5 % of the planned maximum where no such dose was planned.
 
     Raises
     ------
@@ -188,7 +205,11 @@ def check_delivery(
     flags = [
         *spots.flags(limits),
         *range_flags(plan, spots, limits),
-        *doses.flags(limits.pass_rate),
+        *doses.flags(limits.pass_rate, limits.excess_percent),
     ]
-    notes = (*delivery.warnings, *likely_causes(spots, plan.fractions))
+    notes = (
+        *delivery.warnings,
+        *record_notes(plan, spots),
+        *likely_causes(spots, plan.fractions),
+    )
     return DeliveryCheck(spots, limits, tuple(flags), doses, source=delivery.source, warnings=notes)

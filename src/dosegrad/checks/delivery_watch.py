@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.arrays import Array, BoolArray, IntArray
-from dosegrad.beams.deliveries import DELIVERED_DTYPE, match_spots
+from dosegrad.beams.deliveries import DELIVERED_DTYPE, match_spots, nearest_energies
 from dosegrad.checks.spot_deviations import DeliveryTolerances, beam_numbers, planned_spots
 from dosegrad.errors import PlanError
 from dosegrad.influence.build import choose_grid, choose_voxels, prepare_medium
@@ -64,6 +64,25 @@ class LayerChange:
     total_changes: Mapping[str, float]
     flags: tuple[str, ...]
     seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As what JSON knows; deviations are null if no spot of the layer was planned."""
+        mean, largest = self.mean_shift, self.largest_shift
+        return {
+            "beam": self.beam,
+            "layer": self.layer,
+            "energy_mev": self.energy,
+            "n_spots": self.n_spots,
+            "mean_deviation_mm": mean if np.isfinite(mean) else None,
+            "largest_deviation_mm": largest if np.isfinite(largest) else None,
+            "meterset_planned": self.mu_planned,
+            "meterset_delivered": self.mu_delivered,
+            "mean_changes_gy": dict(self.dose_changes),
+            "largest_change_gy": self.largest_change,
+            "total_changes_gy": dict(self.total_changes),
+            "flags": list(self.flags),
+            "seconds": self.seconds,
+        }
 
     def __str__(self) -> str:
         worst = max(self.dose_changes.items(), key=lambda pair: abs(pair[1]), default=("", 0.0))
@@ -173,9 +192,20 @@ class DeliveryWatch:
             dose_changes=changes,
             largest_change=float(np.abs(change).max(initial=0.0)),
             total_changes=dict(self._totals),
-            flags=self._flags(planned, got, shifts, missing, int((~known).sum())),
+            flags=self._flags(planned, got, shifts, missing, delivered["mu"][~known]),
             seconds=time.perf_counter() - start,
         )
+
+    def split(self, spots: NDArray[Any]) -> list[NDArray[Any]]:
+        """Spots in their order, cut where beam, layer or planned energy change.
+
+        The last part may go on; without spots it is the only one, and empty.
+        """
+        if spots.size == 0:
+            return [spots]
+        energies = np.nan_to_num(nearest_energies(self._planned, spots), nan=-1.0)
+        keys = np.column_stack([spots["beam"], spots["layer"], energies])
+        return np.split(spots, np.flatnonzero((np.diff(keys, axis=0) != 0).any(axis=1)) + 1)
 
     def missing(self) -> str:
         """What was planned and not delivered in any layer so far, in words; empty if nothing."""
@@ -222,14 +252,17 @@ class DeliveryWatch:
         return np.where(np.abs(change) < _NOTHING, 0.0, change)
 
     def _flags(
-        self, planned: NDArray[Any], got: Array, shifts: Array, missing: IntArray, n_extra: int
+        self, planned: NDArray[Any], got: Array, shifts: Array, missing: IntArray, extra: Array
     ) -> tuple[str, ...]:
         limits, flags = self.tolerances, []
         n_missing = int(np.count_nonzero(planned["mu"][missing] > 0))
         if n_missing:
             flags.append(f"{n_missing} spots missing")
-        if n_extra:
-            flags.append(f"{n_extra} spots not planned")
+        if extra.size:
+            flags.append(
+                f"{extra.size} spots not planned, {extra.sum():.5g} MU that the change of the dose "
+                "lacks"
+            )
         if shifts.size and shifts.max() > limits.any_position:
             flags.append(f"a spot is {shifts.max():.2f} mm off")
         if shifts.size and shifts.mean() > limits.mean_position:

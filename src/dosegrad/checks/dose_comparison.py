@@ -10,6 +10,7 @@ import numpy as np
 
 from dosegrad.arrays import Mask
 from dosegrad.beams.beam import Beams
+from dosegrad.checks.excess_dose import ExcessDose, find_excess
 from dosegrad.checks.structure_doses import StructureDoses, compare_structures
 from dosegrad.dose import Dose
 from dosegrad.engines.protocols import ForwardEngine, InfluenceEngine
@@ -69,7 +70,9 @@ class DoseComparison:
     planned, delivered
         Their doses, whole course.
     gamma
-        Delivered against planned.
+        Delivered against planned, wherever either reaches the threshold.
+    excess
+        Where delivered dose goes furthest beyond what was planned around it.
     structures
         Figures of both doses in every structure.
     beams
@@ -82,6 +85,7 @@ class DoseComparison:
     planned: Dose
     delivered: Dose
     gamma: GammaMap
+    excess: ExcessDose
     structures: tuple[StructureDoses, ...]
     beams: tuple[BeamChange, ...]
 
@@ -101,14 +105,27 @@ class DoseComparison:
             for each in self.structures
         }
 
-    def flags(self, pass_rate: float) -> list[str]:
-        """A sentence if fewer voxels than ``pass_rate`` (a share) agree."""
+    @property
+    def maxima(self) -> str:
+        """Highest doses in words."""
+        found = self.excess
+        return (
+            f"highest dose {found.delivered_maximum:.2f} Gy, planned {found.planned_maximum:.2f} Gy"
+        )
+
+    def flags(self, pass_rate: float, excess: float) -> list[str]:
+        """Sentences if fewer voxels than ``pass_rate`` (a share) agree, or on an excess dose.
+
+        ``excess`` is the largest one tolerated, percent of the highest planned dose.
+        """
+        beyond = self.excess.flags(excess)
         if self.gamma.pass_rate >= pass_rate:
-            return []
+            return beyond
         settings = self.gamma.settings
         return [
+            *beyond,
             f"gamma {100 * self.gamma.pass_rate:.1f} % at {settings.percent:g} %/"
-            f"{settings.distance:g} mm, below {100 * pass_rate:g} %"
+            f"{settings.distance:g} mm, below {100 * pass_rate:g} %",
         ]
 
 
@@ -168,7 +185,8 @@ def compare_doses(
         delivered,
         first,
         second,
-        gamma(first, second, percent=percent, distance=distance),
+        gamma(first, second, percent=percent, distance=distance, threshold_on="either"),
+        find_excess(first, second, distance=distance),
         compare_structures(patient, first, second),
         tuple(beams),
     )

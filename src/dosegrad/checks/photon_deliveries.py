@@ -49,6 +49,8 @@ class PhotonTolerances:
         How far the leaves that the machine was told may be from the plan's on average, mm.
     gamma_percent, gamma_distance, pass_rate
         Criteria of the dose comparison, and the share of voxels that must meet them.
+    excess_percent
+        Of a dose beyond what was planned around it, % of the planned maximum.
     """
 
     leaf_rms: float = 1.0
@@ -62,6 +64,7 @@ class PhotonTolerances:
     gamma_percent: float = 2.0
     gamma_distance: float = 2.0
     pass_rate: float = 0.95
+    excess_percent: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ class PhotonDeliveryCheck:
                 for b in self.beams
             ),
             f"gamma {100 * gamma.pass_rate:.2f} % of {gamma.n_evaluated} voxels",
+            self.doses.maxima,
             *(
                 f"{name}: mean {values['mean']:+.3f} Gy, D95% {values['D95%']:+.3f} Gy"
                 for name, values in self.doses.differences.items()
@@ -202,6 +206,7 @@ class PhotonDeliveryCheck:
             ],
             "gamma_pass_rate": float(self.doses.gamma.pass_rate),
             "gamma_n_evaluated": int(self.doses.gamma.n_evaluated),
+            **self.doses.excess.to_json(),
             "dose_differences_gy": self.doses.differences,
             "dose_changes": [each.to_json() for each in self.doses.beams],
         }
@@ -255,7 +260,7 @@ def check_photon_delivery(
         beams,
         tuple(matched.values()),
         limits,
-        (*flags, *doses.flags(limits.pass_rate)),
+        (*flags, *doses.flags(limits.pass_rate, limits.excess_percent)),
         doses,
         tuple(notes),
     )

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dosegrad.arrays import Array, BoolArray, IntArray
 from dosegrad.beams.beam import COLUMN_DTYPE, Beams
-from dosegrad.beams.deliveries import DELIVERED_DTYPE, Delivery, match_spots
-from dosegrad.errors import PlanError
+from dosegrad.beams.deliveries import (
+    DELIVERED_DTYPE,
+    Delivery,
+    match_spots,
+    nearest_energies,
+)
+from dosegrad.errors import EnergyError, PlanError, SettingsError
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.plan import Plan
 from dosegrad.units import PARTICLES_PER_WEIGHT
 
@@ -23,10 +29,14 @@ __all__ = [
     "compare_spots",
     "delivered_plan",
     "delivered_weights",
+    "not_in_plan",
     "planned_spots",
     "range_difference",
     "range_flags",
 ]
+
+#: A spot that was not planned has the machine's energy within this, MeV or MeV/u.
+_ENERGY_REACH: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,13 @@ class DeliveryTolerances:
         Of the depth of a layer, mm.
     gamma_percent, gamma_distance, pass_rate
         Criteria of the dose comparison, and the share of voxels that must meet them.
+    excess_percent
+        Of a dose beyond what was planned around it, % of the planned maximum.
+
+    Raises
+    ------
+    SettingsError
+        If one is negative or not finite, or the share of voxels is above 1.
     """
 
     mean_position: float = 1.0
@@ -53,6 +70,19 @@ class DeliveryTolerances:
     gamma_percent: float = 2.0
     gamma_distance: float = 2.0
     pass_rate: float = 0.95
+    excess_percent: float = 5.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not (np.isfinite(value) and value >= 0):
+                raise SettingsError(
+                    f"tolerance {each.name} is {value}; give a number that is not negative."
+                )
+        if self.pass_rate > 1:
+            raise SettingsError(
+                f"pass rate {self.pass_rate:g} must be a share from 0 to 1; for 95 % give 0.95."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,8 +249,9 @@ def compare_spots(plan: Plan, delivery: Delivery) -> SpotDeviations:
 def delivered_plan(plan: Plan, spots: SpotDeviations) -> Plan:
     """The plan with its spots where they went and with what they got, times its fractions.
 
-    A planned spot that was delivered in several parts goes to their mean place by meterset; spots
-    that were not planned are added if their energy is one of the plan's.
+    A planned spot that was delivered in several parts goes to their mean place by meterset. Spots
+    that were not planned are added, with the planned energy of their beam if that is within 2 MeV,
+    else with the machine's if that is within 0.05 MeV; :func:`not_in_plan` tells the others.
     """
     columns = np.array(plan.beams.columns)
     for axis, name in enumerate(("x", "y")):
@@ -246,26 +277,55 @@ def delivered_weights(plan: Plan, spots: SpotDeviations) -> Array:
     return found
 
 
-def _extra_columns(plan: Plan, spots: SpotDeviations) -> tuple[NDArray[Any], Array]:
-    """Columns and weights of delivered spots that were not planned."""
-    numbers = list(beam_numbers(plan))
-    machine = plan.beams.particles
-    rows: list[NDArray[Any]] = []
-    weights: list[float] = []
-    for spot in spots.delivered[spots.planned_of < 0]:
+def not_in_plan(plan: Plan, spots: SpotDeviations) -> NDArray[Any]:
+    """Delivered spots that :func:`delivered_plan` lacks, for want of their beam or energy."""
+    extra = spots.delivered[spots.planned_of < 0]
+    return extra[~np.isfinite(_extra_energies(plan, spots.planned, extra))]
+
+
+def _extra_energies(plan: Plan, planned: NDArray[Any], extra: NDArray[Any]) -> Array:
+    """Energy of the machine for each spot that was not planned (n,), NaN if it has none."""
+    machine, numbers = plan.beams.particles, set(beam_numbers(plan))
+    nominal = nearest_energies(planned, extra)
+    found = np.full(extra.size, np.nan)
+    for k, spot in enumerate(extra):
         if int(spot["beam"]) not in numbers:
             continue
-        energy = machine.monitor.energy(float(spot["energy"]))
+        if np.isfinite(nominal[k]):
+            found[k] = plan.beams.columns["energy"][
+                np.argmin(np.abs(planned["energy"] - nominal[k]))
+            ]
+        else:
+            found[k] = _machine_energy(machine, float(spot["energy"]))
+    return found
+
+
+def _machine_energy(machine: ParticleMachine, nominal: float) -> float:
+    """Energy of which the machine has data, NaN if it has none of this name."""
+    try:
+        energy = machine.monitor.energy(nominal)
         nearest = float(machine.energies[np.argmin(np.abs(machine.energies - energy))])
-        if abs(nearest - energy) > 0.05:
-            continue
-        row = np.zeros(1, dtype=COLUMN_DTYPE)
-        row["beam"], row["energy"] = numbers.index(int(spot["beam"])), nearest
-        row["x"], row["y"] = spot["x"], spot["y"]
-        row["ray"] = int(plan.beams.columns["ray"].max()) + 1 + len(rows)
-        rows.append(row)
-        weights.append(float(spot["mu"] * _weights_per_mu(plan, row["energy"])[0] * plan.fractions))
-    return np.concatenate([np.empty(0, dtype=COLUMN_DTYPE), *rows]), np.array(weights, dtype=float)
+        chosen = energy if machine.ideal is not None else nearest
+        machine.at_energy(chosen)
+    except EnergyError:
+        return float("nan")
+    return chosen if abs(chosen - energy) <= _ENERGY_REACH else float("nan")
+
+
+def _extra_columns(plan: Plan, spots: SpotDeviations) -> tuple[NDArray[Any], Array]:
+    """Columns and weights of delivered spots that were not planned."""
+    extra = spots.delivered[spots.planned_of < 0]
+    energies = _extra_energies(plan, spots.planned, extra)
+    known = np.isfinite(energies)
+    extra, energies = extra[known], energies[known]
+    rows = np.zeros(extra.size, dtype=COLUMN_DTYPE)
+    if not extra.size:
+        return rows, np.empty(0)
+    numbers = list(beam_numbers(plan))
+    rows["beam"] = [numbers.index(int(beam)) for beam in extra["beam"]]
+    rows["energy"], rows["x"], rows["y"] = energies, extra["x"], extra["y"]
+    rows["ray"] = int(plan.beams.columns["ray"].max()) + 1 + np.arange(extra.size)
+    return rows, extra["mu"] * _weights_per_mu(plan, energies) * plan.fractions
 
 
 def beam_numbers(plan: Plan) -> Sequence[int]:

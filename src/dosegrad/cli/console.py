@@ -18,7 +18,18 @@ from rich.text import Text
 from dosegrad.errors import DosegradError
 from dosegrad.progress import listening
 
-__all__ = ["ExitCode", "Json", "Quiet", "guarded", "say", "say_json", "step", "warn", "working"]
+__all__ = [
+    "ExitCode",
+    "Json",
+    "Quiet",
+    "guarded",
+    "say",
+    "say_json",
+    "say_json_line",
+    "step",
+    "warn",
+    "working",
+]
 
 P = ParamSpec("P")
 
@@ -52,6 +63,12 @@ def say(text: str) -> None:
 def say_json(content: Mapping[str, object]) -> None:
     """Print ``content`` for programs."""
     sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def say_json_line(content: Mapping[str, object]) -> None:
+    """Print ``content`` for programs on one line, at once."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
 
 
 def warn(label: str, text: str) -> None:

@@ -2,7 +2,8 @@
 
 The first line names the columns: ``beam,layer,energy,x,y,mu,time``; ``time`` may be absent. ``x``
 and ``y`` are mm in the isocentre plane of the IEC gantry frame, ``mu`` is the meterset of the spot
-in this fraction, ``time`` is in s. Lines that begin with ``#`` are remarks.
+in this fraction, ``time`` is in s from its begin or ``nan``. ``beam`` and ``layer`` are whole
+numbers; layers and times are not negative. Lines that begin with ``#`` are remarks.
 """
 
 from __future__ import annotations
@@ -108,6 +109,25 @@ class DeliveryTail:
         lines = _decoded(self._path, whole).splitlines()
         start = self._n_lines + 1
         self._n_lines += len(lines)
+        return self._spots_of(lines, start)
+
+    def last_spot(self) -> NDArray[Any]:
+        """The spot of a last line that no line break ends, once nobody writes any more.
+
+        Returns
+        -------
+            One spot or none (n,) of :data:`DELIVERED_DTYPE`.
+
+        Raises
+        ------
+        FileFormatError
+            If that line is incomplete or holds what no machine delivers.
+        """
+        text, self._rest = _decoded(self._path, self._rest), b""
+        return self._spots_of(text.splitlines(), self._n_lines + 1)
+
+    def _spots_of(self, lines: list[str], start: int) -> NDArray[Any]:
+        """Spots of complete lines, the first of which has the number ``start``."""
         if self._header is None:
             start += 1 + next((k for k, line in enumerate(lines) if _counts(line)), len(lines))
             lines = [line for line in lines if _counts(line)]
@@ -182,15 +202,35 @@ def _rows(
             if len(parts) != len(names):
                 raise ValueError
             values = dict(zip(names, map(float, parts), strict=True))
-            yield tuple(
-                int(values[name]) if name in {"beam", "layer"} else values.get(name, np.nan)
-                for name in _COLUMNS
-            )
-        except (ValueError, OverflowError):
+        except ValueError:
             raise FileFormatError(
                 f"{path.name}, line {number}: expected {len(names)} numbers "
                 f"({', '.join(names)}); write the table again."
             ) from None
+        try:
+            _check_counts(values)
+        except ValueError as error:
+            raise FileFormatError(f"{path.name}, line {number}: {error}") from None
+        yield tuple(
+            int(values[name]) if name in {"beam", "layer"} else values.get(name, np.nan)
+            for name in _COLUMNS
+        )
+
+
+def _check_counts(values: dict[str, float]) -> None:
+    """Refuse numbers of beams and layers that are none, and times before the begin."""
+    for name in ("beam", "layer"):
+        if not float(values[name]).is_integer():
+            raise ValueError(
+                f"{name} {values[name]:g} is no whole number; check the order of the columns."
+            )
+    if values["layer"] < 0:
+        raise ValueError(
+            f"layer {values['layer']:g} is negative; layers count from 0 or 1, from the highest "
+            "energy down."
+        )
+    if values.get("time", 0.0) < 0:
+        raise ValueError(f"time {values['time']:g} s is negative; times count from the first spot.")
 
 
 def _as_text(value: Any) -> str:

@@ -29,7 +29,7 @@ def delivery_page(check: DeliveryCheck, name: str | None) -> Page:
         Section("Spots", tables=[_tolerances(check)], pictures=[_positions(check)]),
         Section("Meterset", pictures=[_metersets(check)]),
         Section("Beams", tables=[_beams(check), *beam_changes(doses)]),
-        *dose_sections(doses, check.tolerances.pass_rate),
+        *dose_sections(doses, check.tolerances.pass_rate, check.tolerances.excess_percent),
     ]
     facts = [
         *common.facts(doses.patient, doses.planned_plan, doses.planned, name),
@@ -62,12 +62,15 @@ def delivery_content(check: DeliveryCheck, name: str | None) -> dict[str, Any]:
             "mu": limits.mu,
             "range_mm": limits.range,
             "gamma_pass_rate": limits.pass_rate,
+            "excess_percent": limits.excess_percent,
         },
         "spots": {
             "planned": int(spots.planned.size),
             "delivered": int(spots.delivered.size),
             "missing": int(spots.missing.size),
             "not_planned": int(np.count_nonzero(spots.planned_of < 0)),
+            "not_in_dose": int(check.not_in_dose.size),
+            "meterset_not_in_dose": float(check.not_in_dose["mu"].sum()),
             "mean_deviation_mm": spots.mean_distance,
             "largest_deviation_mm": spots.largest_distance,
             "meterset_planned": _planned(check),
@@ -92,6 +95,7 @@ def _tolerances(check: DeliveryCheck) -> Table:
     worst = max(layers.values(), default=float("nan"))
     n_extra = int(np.count_nonzero(spots.planned_of < 0))
     n_missing = int(np.count_nonzero(spots.planned["mu"][spots.missing] > 0))
+    n_lacking = check.not_in_dose.size
     n_off = int(np.count_nonzero(spots.out_of_meterset(limits)))
     return tolerance_table(
         [
@@ -105,6 +109,7 @@ def _tolerances(check: DeliveryCheck) -> Table:
              f"{limits.range:g} mm", not check.range_difference > limits.range),
             ("planned spots not delivered", str(n_missing), "none", n_missing == 0),
             ("delivered spots not planned", str(n_extra), "none", n_extra == 0),
+            ("delivered spots not in the dose", str(n_lacking), "none", n_lacking == 0),
         ]
     )  # fmt: skip
 

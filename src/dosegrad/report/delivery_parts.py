@@ -63,9 +63,9 @@ def _rows(beams: tuple[BeamChange, ...], changes: list[dict[str, float]]) -> lis
     return rows
 
 
-def dose_sections(doses: DoseComparison, pass_rate: float) -> list[Section]:
-    """Gamma, doses on slices, and structures."""
-    return [_gamma(doses, pass_rate), _slices(doses), _structures(doses)]
+def dose_sections(doses: DoseComparison, pass_rate: float, excess: float) -> list[Section]:
+    """Gamma and highest doses, doses on slices, and structures."""
+    return [_gamma(doses, pass_rate, excess), _slices(doses), _structures(doses)]
 
 
 def dose_content(doses: DoseComparison) -> dict[str, Any]:
@@ -78,12 +78,14 @@ def dose_content(doses: DoseComparison) -> dict[str, Any]:
             "distance_mm": settings.distance,
             "local": settings.local,
             "threshold_percent": settings.threshold,
+            "threshold_on": settings.threshold_on,
             "pass_rate": result.pass_rate,
             "n_evaluated": result.n_evaluated,
             "mean": result.mean,
             "maximum": result.maximum,
             "histogram": {"edges": histogram.edges, "counts": histogram.counts},
         },
+        "maxima": doses.excess.to_json(),
         "structures": [
             {"name": each.name, "role": each.role, "planned": content["before"],
              "delivered": content["after"]}
@@ -95,7 +97,24 @@ def dose_content(doses: DoseComparison) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _gamma(doses: DoseComparison, pass_rate: float) -> Section:
+def _maxima(doses: DoseComparison, limit: float) -> Table:
+    found = doses.excess
+    fine = not found.percent > limit
+    cells = [common.number(v) for v in (found.planned_maximum, found.delivered_maximum)]
+    cells += [common.number(v) for v in (found.delivered, found.planned)]
+    place = ", ".join(f"{value:.0f}" for value in found.place)
+    cells += [place, f"{common.number(found.percent, 1, sign=True)} %", "within" if fine else "out"]
+    return Table(
+        "Highest doses, Gy, whole course, and the voxel where the delivered dose goes furthest "
+        "beyond the highest planned dose around it, in percent of the planned maximum; tolerance "
+        f"{limit:g} %.",
+        ["planned maximum", "delivered maximum", "delivered in the voxel", "planned around it",
+         "voxel (mm)", "excess", "result"],
+        [cells], ["good" if fine else "bad"],
+    )  # fmt: skip
+
+
+def _gamma(doses: DoseComparison, pass_rate: float, excess: float) -> Section:
     result = doses.gamma
     settings = result.settings
     fine = result.pass_rate >= pass_rate
@@ -104,7 +123,8 @@ def _gamma(doses: DoseComparison, pass_rate: float) -> Section:
     cells += [common.number(v) for v in (result.mean, result.median, result.maximum)]
     header = ["criteria", "passing", "voxels", "mean gamma", "median", "maximum", "result"]
     table = Table(
-        f"Delivered against planned dose, both recomputed; tolerance {100 * pass_rate:g} %.",
+        "Delivered against planned dose, both recomputed, wherever either reaches "
+        f"{settings.threshold or 0.0:g} % of the planned maximum; tolerance {100 * pass_rate:g} %.",
         header, [[*cells, "within" if fine else "out"]], ["good" if fine else "bad"],
     )  # fmt: skip
     picture = painted(
@@ -113,7 +133,7 @@ def _gamma(doses: DoseComparison, pass_rate: float) -> Section:
         caption="(a) The slice with most failing voxels, blue where gamma passes, red where it "
         "fails; (b) all voxels by gamma.",
     )
-    return Section("Gamma", tables=[table], pictures=[picture])
+    return Section("Gamma", tables=[table, _maxima(doses, excess)], pictures=[picture])
 
 
 def _slices(doses: DoseComparison) -> Section:

@@ -25,7 +25,7 @@ def photon_delivery_page(check: PhotonDeliveryCheck, name: str | None) -> Page:
     sections = [
         Section("Motion", tables=[_tolerances(check)], pictures=[_picture(check)]),
         Section("Beams", tables=[_beams(check.beams), *beam_changes(doses)]),
-        *dose_sections(doses, check.tolerances.pass_rate),
+        *dose_sections(doses, check.tolerances.pass_rate, check.tolerances.excess_percent),
     ]
     planned = sum(each.mu_planned for each in check.beams)
     delivered = sum(each.mu_delivered for each in check.beams)

@@ -26,6 +26,22 @@ def layers_of(spots):
     return [spots[(keys == key).all(axis=1)] for key in np.unique(keys, axis=0)]
 
 
+def strange_spot(layer):
+    extra = layer[:1].copy()
+    extra["x"], extra["mu"] = 300.0, 50.0
+    return extra
+
+
+def test_spots_are_cut_into_layers_by_energy_too(case):
+    _, plan, watch = case
+    layers = layers_of(planned_spots(plan))
+    spots = np.concatenate(layers)
+    spots["layer"] = 99  # a recorder that does not count
+    spots["energy"] += np.random.default_rng(1).normal(0.0, 0.01, spots.size)
+    assert [part.size for part in watch.split(spots)] == [layer.size for layer in layers]
+    assert [part.size for part in watch.split(spots[:0])] == [0]
+
+
 def test_a_perfect_layer_changes_nothing(case):
     _, plan, watch = case
     found = watch.layer(layers_of(planned_spots(plan))[0])
@@ -59,6 +75,8 @@ def test_deviations_are_flagged_as_they_come(case):
     short = watch.layer(layer[1:])
     assert short.flags == ("1 spots missing",)
     assert "OUT OF TOLERANCE" in str(short)
+    (flag,) = watch.layer(np.concatenate([layer, strange_spot(layer)])).flags
+    assert flag == "1 spots not planned, 50 MU that the change of the dose lacks"
     heavy = layer.copy()
     heavy["mu"] *= 1.5
     assert "wrong meterset" in watch.layer(heavy).flags[0]

@@ -130,3 +130,49 @@ def test_a_saved_plan_needs_its_patient(study, spots, tmp_path):
     assert "name it with --patient" in found.output
     found = run(tmp_path / "plan.npz", tmp_path / "log.csv", "--patient", "impt-2d", "--quiet")
     assert found.exit_code == 0
+
+
+def test_a_last_line_without_line_break_is_no_missing_spot(study, spots, tmp_path):
+    path = tmp_path / "log.csv"
+    write_delivery_table(Delivery(spots), path)
+    text = path.read_text().rstrip("\n")
+    path.write_text(text)
+    assert run(study, path, "--follow", "--idle", "0.2").exit_code == 0
+    path.write_text(text + "\n1,0,12")
+    found = run(study, path, "--follow", "--idle", "0.2")
+    assert found.exit_code == 3
+    assert "the last line was left out" in found.output
+
+
+def test_programs_get_a_line_of_json_for_each_layer(study, spots, tmp_path):
+    path = tmp_path / "log.csv"
+    shifted = spots.copy()
+    shifted["x"][shifted["layer"] == 1] += 3.0
+    write_delivery_table(Delivery(shifted), path)
+    found = run(study, path, "--follow", "--idle", "0.2", "--json", "--out", tmp_path / "report")
+    *layers, end = map(json.loads, found.output.splitlines())
+    assert found.exit_code == 3
+    assert {each["kind"] for each in layers} == {"layer"}
+    assert len(layers) == np.unique(spots[["beam", "layer"]]).size
+    assert [each["largest_deviation_mm"] > 2 for each in layers] == [
+        each["layer"] == 1 for each in layers
+    ]
+    assert (end["kind"], end["passed"], end["missing"]) == ("end", False, "")
+    assert end["check"]["largest_deviation_mm"] == pytest.approx(3.0)
+
+
+def test_tolerances_are_options(study, spots, tmp_path):
+    path = tmp_path / "log.csv"
+    wrong = spots.copy()
+    wrong["x"] += 1.2
+    wrong["mu"] *= 1.02
+    write_delivery_table(Delivery(wrong), path)
+    for extra in ((), ("--follow", "--idle", "0.2")):
+        assert run(study, path, *extra).exit_code == 3
+        wide = ("--position-mean", 1.5, "--mu-percent", 3, "--pass-rate", 0, "--excess", 10)
+        assert run(study, path, *wide, *extra).exit_code == 0
+        assert run(study, path, *wide, "--position-max", 1.1, *extra).exit_code == 3
+    assert run(study, path, *wide, "--excess", 0.1).exit_code == 3
+    found = run(study, path, "--range", -1)
+    assert found.exit_code == 2
+    assert "tolerance range is -1.0" in found.output

@@ -45,6 +45,11 @@ def test_columns_may_stand_in_any_order_with_remarks_and_without_time(tmp_path):
         (HEADER + "1e300,0,100,0,0,1,0\n", "log.csv"),
         (HEADER + "inf,0,100,0,0,1,0\n", "line 2"),
         (HEADER + "1,0,100,0,0,-1,0\n", "negative meterset"),
+        (HEADER + "1.7,0,100,0,0,1,0\n", "line 2: beam 1.7 is no whole number"),
+        (HEADER + "1,0.5,100,0,0,1,0\n", "line 2: layer 0.5 is no whole number"),
+        (HEADER + "nan,0,100,0,0,1,0\n", "line 2: beam nan"),
+        (HEADER + "1,-1,100,0,0,1,0\n", "line 2: layer -1 is negative"),
+        (HEADER + "1,0,100,0,0,1,-2\n", "line 2: time -2 s is negative"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, content, match):
@@ -81,3 +86,17 @@ def test_a_growing_file_gives_each_spot_once_and_no_half_lines(tmp_path):
     path.write_text("")
     with pytest.raises(FileFormatError, match="got shorter"):
         tail.new_spots()
+
+
+def test_a_last_line_without_line_break_counts_at_the_end(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(HEADER + LINE.format(x=1) + LINE.format(x=2).rstrip("\n"))
+    tail = DeliveryTail(path)
+    assert tail.new_spots()["x"].tolist() == [1.0]
+    assert tail.last_spot()["x"].tolist() == [2.0]
+    assert tail.last_spot().size == 0
+    path.write_text(HEADER + LINE.format(x=1) + "1,0,120.5")
+    tail = DeliveryTail(path)
+    tail.new_spots()
+    with pytest.raises(FileFormatError, match="line 3: expected 7 numbers"):
+        tail.last_spot()
