@@ -38,6 +38,8 @@ _UNITS: Final = {"energy": "MeV", "x": "mm", "y": "mm", "mu": "MU"}
 
 #: Planned spots next to a delivered one among which its own is sought, besides that of its order.
 _NEIGHBOURS: Final = 16
+#: Rows of a layer beyond which least squares would take too long.
+_MAX_ROWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +118,8 @@ def match_spots(
     is least. A layer that was delivered off its place as a whole is thus told as such, however far
     it is off beside the distance of its spots, and the order of rows does not matter. If nearest
     neighbours are less than half as far at most, or numbers differ, or a spot has none of its own
-    within ``reach``, each goes to the nearest planned spot.
+    within ``reach``, each goes to the nearest planned spot. Layers of more than 1000 rows that are
+    off as a whole are matched in order instead.
 
     Parameters
     ----------
@@ -172,13 +175,20 @@ def _matched(
     """Index of the planned spot of each delivered one of the same beam and energy, or -1."""
     places = np.column_stack([planned["x"], planned["y"]])
     shot = np.column_stack([delivered["x"], delivered["y"]])
-    distance, nearest = cKDTree(places).query(shot)
+    distance, place = cKDTree(places).query(shot)
+    nearest: IntArray = np.asarray(place, dtype=np.int64)
     if delivered.size % planned.size == 0:
         in_order = np.tile(np.arange(planned.size), delivered.size // planned.size)
         off = np.hypot(*(shot - places[in_order]).T)
-        if (off <= distance + 1e-9).all() and off.max() <= reach:
+        counts = np.bincount(nearest, minlength=len(places))
+        if (
+            counts * len(places) == len(shot)
+        ).all() and distance.max() <= reach:  # nothing can be nearer
+            return group[nearest]
+        too_many = len(shot) > _MAX_ROWS
+        if (too_many or (off <= distance + 1e-9).all()) and off.max() <= reach:
             return group[in_order]
-        own = _least_squares(places, shot, in_order, reach)
+        own = None if too_many else _least_squares(places, shot, in_order, reach)
         if own is not None and distance.max() >= 0.5 * np.hypot(*(shot - places[own]).T).max():
             return group[own]
     return np.where(distance <= reach, group[nearest], -1)

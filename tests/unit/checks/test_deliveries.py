@@ -1,11 +1,13 @@
 """Delivered against planned spots: what is flagged, and what the dose becomes."""
 
+import time
+
 import numpy as np
 import pytest
 
 import dosegrad as dg
 from dosegrad.beams.beam import Beams
-from dosegrad.beams.deliveries import Delivery
+from dosegrad.beams.deliveries import DELIVERED_DTYPE, Delivery, match_spots
 from dosegrad.checks.deliveries import check_delivery
 from dosegrad.checks.likely_causes import likely_causes
 from dosegrad.checks.record_notes import record_notes
@@ -307,3 +309,20 @@ def test_values_far_out_of_range_are_refused(plan, name, value, words):
     spots[name][2] = value
     with pytest.raises(BeamError, match=words):
         Delivery(spots)
+
+
+def test_large_layers_in_any_order_are_matched_at_once():
+    """Least squares of so many rows would take minutes; nearest places share them out."""
+    n = 60
+    x, y = np.meshgrid(np.arange(n) * 4.0, np.arange(n) * 4.0)
+    planned = np.zeros(n * n, dtype=DELIVERED_DTYPE)
+    planned["beam"], planned["energy"], planned["mu"] = 1, 100.0, 1.0
+    planned["x"], planned["y"] = x.ravel(), y.ravel()
+    rng = np.random.default_rng(1)
+    delivered = rng.permutation(np.repeat(planned, 2))
+    delivered["x"] += rng.normal(0.0, 0.3, delivered.size)
+    start = time.process_time()
+    found, missing = match_spots(planned, delivered)
+    assert time.process_time() - start < 2.0  # found: 0.02 s
+    assert np.abs(delivered["x"] - planned["x"][found]).max() < 2.0
+    assert missing.size == 0
