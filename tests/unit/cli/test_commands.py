@@ -218,13 +218,15 @@ def test_a_wrong_line_is_one_paragraph(run, tmp_path, line, words):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing on Windows")
 def test_control_c_in_the_middle_leaves_nothing(write_plan, tmp_path):
-    write_plan()
+    write_plan(
+        "spot_spacing = 12.0\nlayer_spacing = 10.0", "spot_spacing = 2.5\nlayer_spacing = 2.5"
+    )
     command = [sys.executable, "-m", "dosegrad", "plan", "plan.toml", "--out", "plan"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         while not list(tmp_path.glob(".dosegrad-*")):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.02)
-        time.sleep(0.5)
+        time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         told = process.stderr.read()
         assert process.wait(timeout=60) == 130

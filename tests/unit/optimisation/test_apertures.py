@@ -89,8 +89,9 @@ def test_derivatives_by_leaf_positions_are_those_of_differences(problem):
     for seed in range(3):
         start, step, gradient = directions(dose_map, seed)
         _, pullback = dose_map.linearise(start)
-        above, below = (dose_map.linearise(start + s * step)[0] for s in (1e-4, -1e-4))
-        assert (above - below) @ gradient / 2e-4 == approx(pullback(gradient) @ step, rel=1e-6)
+        # the map has a kink where a leaf tip crosses a border of its raster: a short step crosses none
+        above, below = (dose_map.linearise(start + s * step)[0] for s in (1e-5, -1e-5))
+        assert (above - below) @ gradient / 2e-5 == approx(pullback(gradient) @ step, rel=1e-6)
 
 
 def test_the_objective_of_gaps_has_the_right_derivative(problem):
