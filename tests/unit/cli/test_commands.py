@@ -229,6 +229,7 @@ def test_control_c_in_the_middle_leaves_nothing(write_plan, tmp_path):
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         told = process.stderr.read()
-        assert process.wait(timeout=60) == 130
+        # shells call both 130; Python ends by the signal itself if that came while it ran a string
+        assert process.wait(timeout=60) in {130, -signal.SIGINT}
     assert told == "interrupted: nothing written.\n"
     assert [p.name for p in tmp_path.iterdir()] == ["plan.toml"]

@@ -89,7 +89,7 @@ def test_derivatives_by_leaf_positions_are_those_of_differences(problem):
     for seed in range(3):
         start, step, gradient = directions(dose_map, seed)
         _, pullback = dose_map.linearise(start)
-        # the map has a kink where a leaf tip crosses a border of its raster: a short step crosses none
+        # kinks lie where leaf tips cross borders of their raster; so short a step crosses none
         above, below = (dose_map.linearise(start + s * step)[0] for s in (1e-5, -1e-5))
         assert (above - below) @ gradient / 2e-5 == approx(pullback(gradient) @ step, rel=1e-6)
 
