@@ -295,3 +295,11 @@ def test_a_missing_or_huge_table_file_is_refused(tmp_path):
         stream.truncate(3_000_000)
     with pytest.raises(FileFormatError, match="too large"):
         engines.TG71.from_table(file)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-320])
+@pytest.mark.parametrize("name", ["wedge_factor", "tray_factor"])
+def test_a_wedge_that_lets_nothing_through_has_no_monitor_units(engine, name, factor):
+    symbol = "WF" if name == "wedge_factor" else "TF"
+    with pytest.raises(SettingsError, match=f"must be above 0: {symbol}"):
+        engine.monitor_units(dose=2.0, field=100.0, ssd=900.0, depth=100.0, **{name: factor})

@@ -189,7 +189,14 @@ class TG71:
             tray_factor=tray_factor,
             given=given,
         )
-        return MonitorUnits(dose, setup, factors)
+        found = MonitorUnits(dose, setup, factors)
+        if not (found.dose_per_mu > 0 and isfinite(found.value)):
+            nothing = ", ".join(f.symbol for f in factors if not f.value > 1e-100)
+            raise SettingsError(
+                f"no dose reaches the point, so no monitor units give {dose:g} Gy; factors that "
+                f"must be above 0: {nothing}."
+            )
+        return found
 
     def factors(
         self,
