@@ -255,3 +255,36 @@ def test_beamlets_beside_the_voxels_lead_nowhere():
     follow = prepare_dose_change(body, spots, response=obj.MeanDose().on("Edge"), engine=engine)
     assert follow.planned_value > 0
     assert follow(body.ct).value == 0.0
+
+
+@pytest.mark.parametrize(("hu", "least"), [(1500.0, 0.1), (-400.0, 0.02)])
+def test_what_appears_beside_a_whole_spot_is_foretold(hu, least):
+    """Half a slab whose edge lies 1.5 mm beside the axis, in a homogeneous planning CT."""
+
+    def tank(value):
+        values = np.zeros((25, 50, 25))
+        values[:, :4] = -1000.0
+        values[:12, 8:12] = value
+        deep, body = np.zeros((2, *values.shape), dtype=bool)
+        deep[:, 26:30], body[:, 4:] = True, True
+        return Patient.from_arrays(
+            values,
+            spacing=(3.0, 3.0, 3.0),
+            origin=(-36.0, -73.5, -36.0),
+            structures={"Deep": deep, "Body": body},
+            roles={"Body": "external"},
+        )
+
+    machine = load_machine("research-protons", energy_std=0.5, spot_sigma=4.0)
+    one = {"gantry": 0.0, "isocentre": (0.0, 0.0, 0.0), "x": [0.0, 4.0], "y": 0.0}
+    plan = Plan.from_spots(machine, **one, energy=100.0, weight=100.0)
+    planned, today, engine = tank(0.0), tank(hu), Yoda(mode="wet")
+    grid = planned.ct.grid
+    response = obj.MeanDose().on("Deep")
+    predict = prepare_dose_change(planned, plan, response=response, engine=engine, grid=grid)
+    before, after = (
+        compute_dose(p, plan, engine=engine, grid=grid).mean(planned.structures["Deep"])
+        for p in (planned, today)
+    )
+    assert abs(after - before) > least * before
+    assert predict(today.ct).value == approx(after - before, rel=0.05)

@@ -26,11 +26,12 @@ from dosegrad.errors import SettingsError
 if TYPE_CHECKING:
     from dosegrad.engines.yoda.transport import BeamTransport
 
-__all__ = ["Adaptive", "choose_schemes", "heterogeneity", "turn_of"]
+__all__ = ["COARSEST", "Adaptive", "choose_schemes", "heterogeneity", "turn_of"]
 
 _BATCH: Final = 2000  # spots that are probed at once
 _GOLDEN: Final = 137.508  # degree
-_COARSEST: Final = 0.75  # pitch in the spot's standard deviation
+#: Widest pitch of a lattice, in the spot's standard deviation.
+COARSEST: Final = 0.75
 _ANGLES: Final = np.radians(np.arange(6) * 60.0 + 7.0)
 
 
@@ -75,7 +76,7 @@ def choose_schemes(
     size = np.sqrt(transport.spots.moments[chosen, :, 0]).mean(axis=1)
     voxel = float(np.mean(transport.grid.spacing))
     # Beamlets much narrower than voxels see no more; pitches in whole 1/24 keep schemes few.
-    finest = np.ceil(24.0 * np.minimum(settings.voxels_per_pitch * voxel / size, _COARSEST)) / 24.0
+    finest = np.ceil(24.0 * np.minimum(settings.voxels_per_pitch * voxel / size, COARSEST)) / 24.0
     whole = split_on_rings((1,))
     pitches = np.maximum(np.append(0.0, settings.pitches)[levels], finest)
     return [

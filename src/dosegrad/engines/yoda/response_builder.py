@@ -16,7 +16,7 @@ from dosegrad.engines.yoda._march_arrays import Media
 from dosegrad.engines.yoda._response_arrays import HALOS, Bank, Course, Rays
 from dosegrad.engines.yoda._scoring_arrays import Pencils
 from dosegrad.engines.yoda._tracing_arrays import Lines
-from dosegrad.engines.yoda.adaptive import choose_schemes, turn_of
+from dosegrad.engines.yoda.adaptive import COARSEST, choose_schemes, turn_of
 from dosegrad.engines.yoda.bank import Solver, make_bank, solve_classes
 from dosegrad.engines.yoda.beamlets import Beamlets, split_spots
 from dosegrad.engines.yoda.grid_march import march_on_grid, prepare_grid
@@ -89,11 +89,11 @@ def _sparse(scheme: Splitting, spot: int) -> Splitting:
     """A lattice with fewer beamlets that are as wide.
 
     Its sum has ripples, which responses of many spots do not feel, as each is turned another way;
-    how sharply beamlets see is what counts for changes.
+    how sharply beamlets see is what counts for changes. A spot that the engine leaves whole is
+    split too: tomorrow there may be something beside its axis.
     """
-    if scheme.n_beamlets == 1:
-        return scheme
-    lattice = split_on_lattice(_PITCH, spread=float(scheme.spread[0]), reach=_REACH)
+    one = scheme if scheme.n_beamlets > 1 else split_on_lattice(COARSEST)
+    lattice = split_on_lattice(_PITCH, spread=float(one.spread[0]), reach=_REACH)
     return lattice.turned(turn_of(spot))
 
 
