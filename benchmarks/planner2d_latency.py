@@ -13,14 +13,13 @@ import argparse
 import json
 import multiprocessing
 import os
-import shutil
-import sys
 import threading
 import time
 from math import cos, radians, sin
 from multiprocessing.connection import Connection
 
 import numpy as np
+from browsing import find_browser
 
 from dosegrad.web.security import Access
 from dosegrad.web.server import make_server
@@ -91,13 +90,7 @@ def main() -> None:
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    chromium = (
-        os.environ.get("DOSEGRAD_BROWSER")
-        or shutil.which("chromium")
-        or shutil.which("google-chrome")
-    )
-    if chromium is None:
-        sys.exit("neither Chromium nor Chrome is installed")
+    chromium = find_browser()
     spawn = multiprocessing.get_context("spawn")
     line, other = spawn.Pipe()
     server = spawn.Process(target=serve, args=(other,), daemon=True)

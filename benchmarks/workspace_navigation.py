@@ -9,16 +9,10 @@ each move until dose, histograms and goals of the chosen plan had come.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import sys
-import threading
 import time
 
 import numpy as np
-
-from dosegrad.web.security import Access
-from dosegrad.web.server import make_server
+from browsing import served_page
 
 LIMITS = (80, 60, 40, 30, 20, 60, 100)  # percent of each range
 PATIENCE = 900_000
@@ -57,25 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--phantom", default="prostate")
     options = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
-    chromium = (
-        os.environ.get("DOSEGRAD_BROWSER")
-        or shutil.which("chromium")
-        or shutil.which("google-chrome")
-    )
-    if chromium is None:
-        sys.exit("neither Chromium nor Chrome is installed")
-    server = make_server(port=0, host="127.0.0.1", folder=None, access=Access())
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    print(f"cores {os.cpu_count()}, load {os.getloadavg()[0]:.1f}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+    with served_page(folder=None) as (page, url):
         page.set_default_timeout(PATIENCE)
         explore(page, url, options.phantom)
         times = navigate(page)
@@ -83,9 +59,6 @@ def main() -> None:
             f"{times.size} moves: median {np.median(times):.0f} ms, "
             f"95 % {np.percentile(times, 95):.0f} ms, at most {times.max():.0f} ms"
         )
-        browser.close()
-    server.should_exit = True
-    thread.join(timeout=5)
 
 
 if __name__ == "__main__":

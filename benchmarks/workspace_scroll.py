@@ -9,18 +9,13 @@ Chromium, and scrolled with the wheel as fast as frames come; the page notes whe
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
-
-from dosegrad.web.security import Access
-from dosegrad.web.server import make_server
+from browsing import served_page
 
 SHAPE, SPACING = (200, 512, 512), (1.5, 0.9, 0.9)
 
@@ -83,27 +78,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0)
     options = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
-    chromium = (
-        os.environ.get("DOSEGRAD_BROWSER")
-        or shutil.which("chromium")
-        or shutil.which("google-chrome")
-    )
-    if chromium is None:
-        sys.exit("neither Chromium nor Chrome is installed")
     folder = Path(tempfile.mkdtemp())
     write_patient(folder / "large.mat")
-    server = make_server(port=0, host="127.0.0.1", folder=folder, access=Access())
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    print(f"cores {os.cpu_count()}, load {os.getloadavg()[0]:.1f}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+    with served_page(folder) as (page, url):
         page.goto(f"{url}/workspace")
         page.get_by_role("button", name="large.mat").click()
         start = time.monotonic()
@@ -119,9 +96,6 @@ def main() -> None:
                 f"between frames {np.median(steps):.1f} ms, 95 % {np.percentile(steps, 95):.1f}, "
                 f"drawing {np.median(drawing):.1f} ms"
             )
-        browser.close()
-    server.should_exit = True
-    thread.join(timeout=5)
     shutil.rmtree(folder)
 
 

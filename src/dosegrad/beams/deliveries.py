@@ -181,9 +181,8 @@ def _matched(
         in_order = np.tile(np.arange(planned.size), delivered.size // planned.size)
         off = np.hypot(*(shot - places[in_order]).T)
         counts = np.bincount(nearest, minlength=len(places))
-        if (
-            counts * len(places) == len(shot)
-        ).all() and distance.max() <= reach:  # nothing can be nearer
+        shared_out = (counts * len(places) == len(shot)).all()
+        if shared_out and distance.max() <= reach:  # nothing can be nearer
             return group[nearest]
         too_many = len(shot) > _MAX_ROWS
         if (too_many or (off <= distance + 1e-9).all()) and off.max() <= reach:

@@ -36,15 +36,7 @@ _COPIES: Final = "dosegrad de-identified copies"
 #: value, and labels, names and remarks by how their keyword ends, but for those about equipment.
 _PERSONAL: Final = frozenset({"PN", "DA", "DT", "LT", "ST", "UT", "UC"})
 _FREE_TEXT: Final = ("Comment", "Comments", "Description", "Label", "Name", "InAlternativeCalendar")
-_NOT_FREE: Final = frozenset(
-    {
-        "ManufacturerModelName",
-        "InterpreterName",
-        "CodingSchemeName",
-        "AxisLabel",
-        "ContextGroupLabel",
-    }
-)
+_EQUIPMENT: Final = "ManufacturerModelName"
 #: UIDs that name classes and syntaxes of the standard begin so; they identify nobody.
 _STANDARD: Final = "1.2.840.10008."
 
@@ -196,7 +188,7 @@ def _is_personal(element: Any) -> bool:
     if str(element.VR) in _PERSONAL:
         return True
     word = str(element.keyword)
-    return str(element.VR) in {"LO", "SH"} and word.endswith(_FREE_TEXT) and word not in _NOT_FREE
+    return str(element.VR) in {"LO", "SH"} and word.endswith(_FREE_TEXT) and word != _EQUIPMENT
 
 
 def _clean_items(data: Any, element: Any, tag: tuple[int, int], profile: _Profile) -> None:

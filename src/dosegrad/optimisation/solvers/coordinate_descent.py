@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dosegrad.arrays import Array
-from dosegrad.errors import SettingsError
+from dosegrad.optimisation.solvers._stopping import check_stopping
 from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
 from dosegrad.optimisation.solvers.protocols import Function, Solution, Watcher
 
@@ -35,16 +35,7 @@ class CoordinateDescent:
     patience: int = 10
 
     def __post_init__(self) -> None:
-        if self.max_iterations < 1 or self.patience < 1:
-            raise SettingsError(
-                f"max_iterations {self.max_iterations} and patience {self.patience} must be at "
-                "least 1; leave them out to take the defaults."
-            )
-        if not 0 <= self.tolerance < 1:
-            raise SettingsError(
-                f"tolerance {self.tolerance} must be from 0 to below 1, such as 1e-4; it is the "
-                "relative decrease of the objective that is too small to go on."
-            )
+        check_stopping(self.tolerance, max_iterations=self.max_iterations, patience=self.patience)
 
     def minimise(
         self,

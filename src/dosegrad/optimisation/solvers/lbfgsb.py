@@ -11,7 +11,8 @@ import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 
 from dosegrad.arrays import Array
-from dosegrad.errors import PlanError, SettingsError
+from dosegrad.errors import PlanError
+from dosegrad.optimisation.solvers._stopping import check_stopping
 from dosegrad.optimisation.solvers.protocols import Function, Solution, Watcher
 
 __all__ = ["LBFGSB"]
@@ -46,16 +47,12 @@ class LBFGSB:
     memory: int = 30
 
     def __post_init__(self) -> None:
-        if self.max_iterations < 1 or self.patience < 1 or self.memory < 1:
-            raise SettingsError(
-                f"max_iterations {self.max_iterations}, patience {self.patience} and memory "
-                f"{self.memory} must be at least 1; leave them out to take the defaults."
-            )
-        if not 0 <= self.tolerance < 1:
-            raise SettingsError(
-                f"tolerance {self.tolerance} must be from 0 to below 1, such as 1e-4; it is the "
-                "relative decrease of the objective that is too small to go on."
-            )
+        check_stopping(
+            self.tolerance,
+            max_iterations=self.max_iterations,
+            patience=self.patience,
+            memory=self.memory,
+        )
 
     def minimise(
         self,
