@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, binary_erosion
+
 from dosegrad.arrays import Mask
 from dosegrad.engines.yoda.paths import check_calibrated
 from dosegrad.errors import GeometryError, PatientError
@@ -18,6 +22,10 @@ __all__ = ["body_today", "check_frame", "medium_today"]
 
 #: HU half way between air and soft tissue, where contours of the skin run.
 _SKIN_HU: Final = -500.0
+#: HU above which it is lung, or the half-filled rim of a body, rather than air.
+_LUNG_HU: Final = -900.0
+#: mm, half the thickness of the thinnest lung that is told from such a rim; a voxel at least.
+_LUNG_RADIUS: Final = 3.0
 
 
 def check_frame(planned: CT, today: CT) -> None:
@@ -51,14 +59,42 @@ def check_frame(planned: CT, today: CT) -> None:
 def body_today(patient: Patient, today: CT) -> Mask | None:
     """Voxels (z, y, x) of the body in the CT of the day; None where none was contoured.
 
-    The planned contour, with what has become body since and without what has ceased to be, as
-    thresholds tell; so an unchanged CT has the planned body, however it was contoured.
+    The planned contour, with what has become body since and without what has become air, as
+    thresholds tell; so an unchanged CT has the planned body, however it was contoured. What has
+    become lung stays body, even where it opens to the outside.
     """
     if patient.external is None:
         return None
     before = find_body(patient.ct, threshold=_SKIN_HU)
     now = find_body(today, threshold=_SKIN_HU)
-    return (patient.body_mask() | (now & ~before)) & ~(before & ~now)
+    lost = before & ~now
+    return (patient.body_mask() | (now & ~before)) & ~(lost & ~_lung_in(today, lost))
+
+
+def _lung_in(ct: CT, lost: Mask) -> Mask:
+    """Which of the ``lost`` voxels (z, y, x) are lung.
+
+    Their HU are those of the partly filled voxels at a skin that has moved inwards as well, but
+    those are a layer of one voxel, or two: what is left when every ball that is thicker has been
+    taken out.
+    """
+    like = lost & (ct.hu > _LUNG_HU)
+    if not like.any():
+        return like
+    reach = np.maximum(_LUNG_RADIUS // np.asarray(ct.grid.spacing), 1.0).astype(int)
+    # What touches the border of the CT goes on beyond it.
+    padded = np.pad(like, [(n, n) for n in reach], mode="edge")
+    inside = binary_erosion(padded, _ellipsoid(reach))
+    # Grown by a box, so that corners come back.
+    found = binary_dilation(inside, np.ones(2 * reach + 1))
+    inner = tuple(slice(n, -n) for n in reach)
+    return np.asarray(like & found[inner])
+
+
+def _ellipsoid(reach: NDArray[np.int_]) -> Mask:
+    """Voxels (z, y, x) of an ellipsoid with semi-axes of ``reach`` (3,) voxels."""
+    offsets = np.meshgrid(*(np.arange(-n, n + 1) / n for n in reach), indexing="ij")
+    return np.asarray(sum(o**2 for o in offsets) <= 1.0)
 
 
 def medium_today(
