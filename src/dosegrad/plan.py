@@ -192,7 +192,7 @@ class Plan:
         Raises
         ------
         BeamError
-            If numbers of values do not match.
+            If numbers of values do not match, or the machine delivers no spots.
         EnergyError
             If an energy is none of the machine's.
         """

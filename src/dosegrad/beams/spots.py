@@ -57,10 +57,15 @@ def spots_to_beams(
     Raises
     ------
     BeamError
-        If the numbers of values do not match, or there is no spot.
+        If the numbers of values do not match, there is no spot, or the machine delivers none.
     EnergyError
         If an energy is none of the machine's.
     """
+    if not isinstance(machine, ParticleMachine):
+        raise BeamError(
+            f"{machine!r} delivers no spots; give a particle machine, such as "
+            'load_machine("generic-protons"), or bixels of a photon machine to Plan.from_bixels.'
+        )
     try:
         values = np.broadcast_arrays(
             *(np.atleast_1d(np.asarray(v, dtype=float)) for v in (gantry, couch, x, y, energy))

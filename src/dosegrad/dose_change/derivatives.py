@@ -11,6 +11,7 @@ from dosegrad.arrays import Array
 from dosegrad.beams.beam import Beams
 from dosegrad.dose import Dose
 from dosegrad.engines.yoda.engine import Yoda
+from dosegrad.engines.yoda.response_builder import prepare_response
 from dosegrad.engines.yoda.spot_gradient import PARAMETERS, Parameter, differentiate_spots
 from dosegrad.errors import unknown_name
 from dosegrad.geometry.grid import Grid
@@ -18,7 +19,7 @@ from dosegrad.geometry.resample import resample
 from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import Patient
 
-__all__ = ["by_hounsfield_units", "by_spots"]
+__all__ = ["by_hounsfield_units", "by_spots", "by_weights", "names_in"]
 
 #: Difference of HU over which the slope of the calibration is taken, across its small jumps.
 _STEP_HU: Final = 20.0
@@ -52,6 +53,40 @@ def by_spots(
         for name, values in rows.items():
             found[name][part] = values
     return found
+
+
+def by_weights(
+    engine: Yoda,
+    medium: Medium,
+    beams: Beams,
+    weights: Array,
+    gradient: Array,
+    planned: Sequence[Array],
+) -> Array:
+    """Derivatives (n_columns,) of the response with ``gradient`` (n_voxels,) by weights.
+
+    ``planned``: responses of the spots of each beam, (spots,) each. They are linear in weights;
+    those of spots without, or with so little that they were left out, are those of 10^6 particles.
+    """
+    found = np.zeros(beams.n_columns)
+    for index, parts in enumerate(planned):
+        columns = beams.columns_of(index)
+        given = np.asarray(weights[columns])
+        known = parts != 0
+        rates = np.divide(parts, given, out=np.zeros(parts.size), where=known)
+        if not known.all():
+            ones = np.where(known, 0.0, 1.0)
+            left_out = prepare_response(
+                *(engine, medium, beams, index, ones, gradient[None]), must_hit=False
+            )
+            rates += left_out.respond(medium)[:, 0]
+        found[columns] = rates
+    return found
+
+
+def names_in(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names, of which a single one may come without a sequence about it."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def by_hounsfield_units(patient: Patient, grid: Grid, by_density: Array) -> Dose:

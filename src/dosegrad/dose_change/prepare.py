@@ -13,14 +13,19 @@ from dosegrad.beams.beam import Beams
 from dosegrad.dose import Dose
 from dosegrad.dose_change.anatomy import medium_today
 from dosegrad.dose_change.change import DoseChange
-from dosegrad.dose_change.derivatives import by_hounsfield_units, by_spots
+from dosegrad.dose_change.derivatives import (
+    by_hounsfield_units,
+    by_spots,
+    by_weights,
+    names_in,
+)
 from dosegrad.dose_change.responses import Response, Responses, make_responses
 from dosegrad.engines.yoda.engine import Yoda
 from dosegrad.engines.yoda.response import BeamResponse
 from dosegrad.engines.yoda.response_builder import prepare_response
 from dosegrad.errors import BeamError, CapabilityError, PlanError
 from dosegrad.geometry.grid import Grid
-from dosegrad.influence.build import prepare_medium, resolve_engine
+from dosegrad.influence.build import choose_grid, prepare_medium, resolve_engine
 from dosegrad.patient.ct import CT
 from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import Patient
@@ -139,27 +144,31 @@ class PreparedDoseChange:
         )
 
     def spot_derivatives(
-        self, parameters: Sequence[str] = ("x", "y", "energy")
+        self, parameters: str | Sequence[str] = ("x", "y", "energy")
     ) -> Mapping[str, Array]:
         """Derivatives (n_columns,) of the response by the weight of every spot and ``parameters``.
+
+        Those by weight are per 10^6 particles, and are there for spots without weight as well,
+        for which they take a solve. By anything else such spots have 0.
 
         Parameters
         ----------
         parameters
-            Of ``"x"``, ``"y"`` (mm in the isocentre plane), ``"energy"``, ``"energy_std"`` (MeV),
-            ``"size"`` (standard deviation where the spot leaves the machine, mm), ``"angle"``
-            (that of the projected angle there, rad), and ``"patient_x"``, ``"patient_y"``,
-            ``"patient_z"`` (the patient shifted by mm).
+            One or several of ``"x"``, ``"y"`` (mm in the isocentre plane), ``"energy"``,
+            ``"energy_std"`` (MeV), ``"size"`` (standard deviation where the spot leaves the
+            machine, mm), ``"angle"`` (that of the projected angle there, rad), ``"patient_x"``,
+            ``"patient_y"`` and ``"patient_z"`` (the patient shifted by mm).
 
         Raises
         ------
         UnknownNameError
             If there is no such parameter.
         """
-        found = dict(self._by_spots(parameters))
-        parts = np.concatenate([part[:, 0] for part in self.planned])
-        given = self.weights > 0
-        by_weight = np.where(given, parts / np.where(given, self.weights, 1.0), 0.0)
+        found = dict(self._by_spots(names_in(parameters)))
+        by_weight = by_weights(
+            *(self.engine, self.medium, self.beams, self.weights),
+            *(self.responses.gradients[0], [part[:, 0] for part in self.planned]),
+        )
         return {"weight": by_weight, **found}
 
     def set_up_derivatives(self) -> Array:
@@ -191,7 +200,7 @@ def prepare_dose_change(
     *,
     response: Response,
     engine: str | Yoda = "yoda",
-    structures: Sequence[str] = (),
+    structures: str | Sequence[str] = (),
     grid: Grid | None = None,
 ) -> PreparedDoseChange:
     """One forward and one adjoint solve, after which changes of a response cost inner products.
@@ -207,7 +216,7 @@ def prepare_dose_change(
     engine
         ``"yoda"`` or its settings.
     structures
-        Whose mean doses to follow as well.
+        Whose mean doses to follow as well; a name, or several.
     grid
         Dose grid; by default that of the plan's dose if it has one, else the engine's choice.
 
@@ -235,12 +244,13 @@ def prepare_dose_change(
     _check_position(patient, plan)
     if grid is None:
         grid = plan.dose.grid if plan.dose is not None else chosen.dose_grid(patient)
+    grid = choose_grid(patient, grid=grid)
 
     def planned_dose() -> Array:
         return compute_dose(patient, plan, engine=chosen, grid=grid).array.ravel()
 
     medium = prepare_medium(patient, grid, chosen)
-    responses = make_responses(patient, response, grid, tuple(structures), planned_dose)
+    responses = make_responses(patient, response, grid, names_in(structures), planned_dose)
     beams = plan.beams
     chosen.quantities(beams.particles)
     prepared, planned = [], []

@@ -204,10 +204,34 @@ def describe_engine(engine: object) -> dict[str, object]:
 def choose_grid(
     patient: Patient, *, grid: Grid | None = None, dose_spacing: Triple | None = None
 ) -> Grid:
-    """The dose grid that was given, or the patient's of ``dose_spacing`` (z, y, x) mm."""
+    """The dose grid that was given, or the patient's of ``dose_spacing`` (z, y, x) mm.
+
+    Raises
+    ------
+    SettingsError
+        If both are given, or what is given is neither a grid nor three spacings.
+    """
     if grid is not None and dose_spacing is not None:
         raise SettingsError("give either a dose grid or a dose spacing, not both.")
+    if grid is not None and not isinstance(grid, Grid):
+        raise SettingsError(
+            f"{grid!r} is no dose grid; give a Grid, such as `dose.grid`, or "
+            "dose_spacing=(z, y, x) in mm."
+        )
+    if dose_spacing is not None and not _is_triple(dose_spacing):
+        raise SettingsError(
+            f"{dose_spacing!r} is no spacing of a dose grid; give (z, y, x) in mm, such as "
+            "(4, 4, 4)."
+        )
     return grid if grid is not None else patient.dose_grid(dose_spacing)
+
+
+def _is_triple(values: object) -> bool:
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return numbers.shape == (3,)
 
 
 def choose_voxels(patient: Patient, grid: Grid, voxels: VoxelChoice) -> NDArray[np.int64]:

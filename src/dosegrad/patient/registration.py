@@ -52,6 +52,11 @@ _SMOOTHING: Final = 1.5  # of the displacement, voxels
 _INVERSION: Final = 30  # steps of the fixed point, at most
 _EXACT: Final = 1e-8  # mm, at which it ends early; carried structures need less
 _CLOSE: Final = 0.02
+_BODY: Final = -350.0
+_WATERY: Final = 100.0  # HU, between CTs of something homogeneous
+#: Least correlation of HU of CTs that show the same, and least share of the body that both show.
+_ALIKE: Final = 0.25
+_SHARED: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,7 +216,8 @@ def register(
     Raises
     ------
     PatientError
-        If the patients lie in different positions, or the CTs have nothing in common.
+        If one is neither a CT nor a patient, the patients lie in different positions, or the CTs
+        have nothing in common.
     UnknownNameError
         If there is no such method.
 
@@ -221,7 +227,7 @@ def register(
     """
     if method not in get_args(RegistrationMethod):
         raise unknown_name("registration method", method, get_args(RegistrationMethod))
-    first, second = (c if isinstance(c, CT) else c.ct for c in (fixed, moving))
+    first, second = _ct_of(fixed), _ct_of(moving)
     if first.position != second.position:
         raise PatientError(
             f"one CT shows the patient in position {first.position}, the other in "
@@ -232,11 +238,50 @@ def register(
     before = _difference(first, still.resample(second))
     rotation, shift = _rigid(first, second)
     found = replace(still, rotation=rotation, shift=shift)
+    _check_likeness(first, second, found)
     if method == "deformable":
         found = replace(found, displacement=_demons(first, found.resample(second)))
     after = _difference(first, found.resample(second))
     report("registration", 1.0, f"{after:.0f} HU apart")
     return replace(found, difference=(before, after))
+
+
+def _check_likeness(fixed: CT, moving: CT, found: Registration) -> None:
+    """Raise unless CTs that were registered show much the same.
+
+    What counts is the correlation of HU in the bodies, as far as the moving CT reaches.
+    """
+    blank = CT(moving.grid, np.zeros(moving.grid.shape, np.float32), moving.position)
+    reached = found.resample(blank).hu > 0.5 * _AIR
+    here, there = (
+        np.clip(c.hu.astype(np.float64), *_WINDOW) for c in (fixed, found.resample(moving))
+    )
+    body = here > _BODY
+    n_body = max(int(np.count_nonzero(body)), 1)
+    shared = np.count_nonzero(body & reached) / n_body
+    either = reached & (body | (there > _BODY))
+    here, there = here[either], there[either]
+    alike = 0.0
+    if either.any() and here.std() * there.std() > 0:
+        alike = float(np.corrcoef(here, there)[0, 1])
+    elif either.any():  # nothing but water
+        alike = float(np.abs(here.mean() - there.mean()) < _WATERY)
+    if shared < _SHARED or alike < _ALIKE:
+        raise PatientError(
+            "the two CTs have nothing in common that could be registered: aligned as well as can "
+            f"be, they share {100 * shared:.0f} % of the body, and their HU there correlate by "
+            f"{alike:.2f} (at least {_ALIKE}); check that they show the same part of the same "
+            "patient."
+        )
+
+
+def _ct_of(given: object) -> CT:
+    found = given if isinstance(given, CT) else getattr(given, "ct", None)
+    if not isinstance(found, CT):
+        raise PatientError(
+            f"{type(given).__name__} cannot be registered; give two CTs, or patients with one."
+        )
+    return found
 
 
 def _rigid(fixed: CT, moving: CT) -> tuple[Array, Array]:
@@ -343,7 +388,7 @@ def _image(ct: CT, window: tuple[float, float] = _WINDOW) -> Any:
 
 def _body_centre(ct: CT) -> Points:
     """Centre of all voxels above -350 HU, (x, y, z) mm."""
-    inside = np.argwhere(ct.hu > -350.0)
+    inside = np.argwhere(ct.hu > _BODY)
     if not inside.size:
         raise PatientError("a CT holds nothing but air; give one that shows the patient.")
     return ct.grid.to_point(inside.mean(axis=0))
@@ -352,7 +397,7 @@ def _body_centre(ct: CT) -> Points:
 def _difference(fixed: CT, other: CT) -> float:
     """Root mean square difference of HU on one grid, where either is more than air."""
     pair = [np.clip(c.hu.astype(np.float64), *_WINDOW) for c in (fixed, other)]
-    body = np.maximum(*pair) > -350.0
+    body = np.maximum(*pair) > _BODY
     if not body.any():
         return 0.0
     return float(np.sqrt(np.mean((pair[0][body] - pair[1][body]) ** 2)))

@@ -132,6 +132,38 @@ def test_derivatives_by_spots(predict):
         predict.spot_derivatives(["energi"])
 
 
+def test_one_name_needs_no_sequence():
+    follow = prepare(structures="Near")
+    assert set(follow(patient(60.0).ct).by_structure) == {"Near"}
+    assert set(follow.spot_derivatives("energy")) == {"weight", "energy"}
+    with pytest.raises(UnknownNameError, match="Naer"):
+        prepare(structures="Naer")
+
+
+@pytest.mark.parametrize("mode", ["wet", "range-frame"])
+def test_derivatives_by_weights_that_are_nothing(mode):
+    """Spots of weight 0, of next to none, and one that misses the patient, by differences."""
+    given = np.array([50.0, 0.0, 1e-9, 0.0, 30.0])
+    spots = Plan.from_spots(
+        MACHINE, gantry=[0.0, 0.0, 0.0, 0.0, 90.0], isocentre=(0.0, 0.0, 0.0),
+        x=[0.0, 3.0, -3.0, 200.0, 0.0], y=1.0, energy=60.0, weight=given,
+    )  # fmt: skip
+    engine = Yoda(mode=mode, splitting=split_on_rings((1, 6)))
+    wish = obj.MeanDose().on("Near")
+    follow = prepare_dose_change(patient(), spots, response=wish, engine=engine)
+    found = follow.spot_derivatives("x")
+    assert found["x"][1] == 0.0
+    doses = [
+        compute_dose(patient(), replace(spots, weights=w), engine=engine).mean(
+            patient().structure("Near")
+        )
+        for w in (given, *(given + np.eye(5)[:3]))
+    ]
+    assert found["weight"][:3] == approx(np.array(doses[1:]) - doses[0], rel=2e-3)
+    assert (found["weight"][:3] > 0).all()
+    assert abs(found["weight"][3]) < 1e-6 * found["weight"][1]
+
+
 def test_set_up_errors_are_sums_over_spots(predict):
     by_beam = predict.set_up_derivatives()
     assert by_beam.shape == (2, 3)
@@ -175,6 +207,17 @@ def test_bad_plans_and_responses():
         prepare("Far")
     with pytest.raises(UnknownNameError, match="Fra"):
         prepare(obj.MeanDose().on("Fra"))
+    with pytest.raises(SettingsError, match="no dose grid"):
+        prepare(grid="4mm")
+    with pytest.raises(SettingsError, match="no dose grid"):
+        compute_dose(patient(), plan(), engine=ENGINE, grid=4.0)
+    with pytest.raises(SettingsError, match="no spacing of a dose grid"):
+        compute_dose(patient(), plan(), engine=ENGINE, dose_spacing="4mm")
+    with pytest.raises(BeamError, match=r"delivers no spots; .* Plan.from_bixels"):
+        Plan.from_spots(
+            load_machine("generic-6mv"), gantry=0.0, isocentre=(0.0, 0.0, 0.0), x=0.0, y=0.0,
+            energy=6.0, weight=1.0,
+        )  # fmt: skip
     with pytest.raises(PlanError, match="does not depend"):
         prepare(obj.SquaredOverdose(1000.0).on("Far"))
     with pytest.raises(PlanError, match="no spot"):

@@ -117,9 +117,40 @@ def test_what_cannot_be_registered_is_told():
         register(ct, CT(ct.grid, ct.hu, "FFS"))
     with pytest.raises(PatientError, match="nothing but air"):
         register(ct, CT(ct.grid, np.full(ct.grid.shape, -1000.0)))
+    for none in (None, ct.hu, "today"):
+        with pytest.raises(PatientError, match="cannot be registered; give two CTs"):
+            register(ct, none)
     with pytest.raises(GeometryError, match="give the moving CT"):
         known(ct.grid, 0, (0, 0, 0)).resample(
             CT(Grid((2, 2, 2), (1, 1, 1), (0, 0, 0)), np.zeros((2, 2, 2)))
         )
     with pytest.raises(GeometryError, match="displacement of shape"):
         Registration(ct.grid, ct.grid, np.eye(3), np.zeros(3), np.zeros((1, 1, 1, 3)), (0, 0))
+
+
+@pytest.mark.parametrize("other", ["prostate", "water-tank", "noise", "upside down"])
+def test_cts_of_other_things_are_refused(other):
+    ct = coarse(phantom("head").ct)
+    if other == "noise":
+        values = np.random.default_rng(1).uniform(-1000, 1000, ct.grid.shape)
+        moving = CT(ct.grid, values)
+    elif other == "upside down":
+        moving = CT(ct.grid, ct.hu[::-1])
+    else:
+        moving = coarse(phantom(other).ct)
+    with pytest.raises(PatientError, match="nothing in common"):
+        register(ct, moving)
+
+
+def test_cts_that_show_only_half_the_same_are_registered():
+    ct = coarse(phantom("head").ct)
+    half = ct.grid.shape[0] // 2
+    upper = CT(ct.grid.part((half, 0, 0), ct.grid.shape), ct.hu[half:])
+    assert np.abs(register(ct, upper).shift).max() < 0.5
+    swollen = coarse(phantom("head", swelling=8.0).ct)
+    assert np.abs(register(ct, swollen).shift).max() < 1.0
+
+
+def test_tanks_of_water_are_alike():
+    tank = coarse(phantom("water-tank").ct)
+    assert register(tank, tank).difference == (0.0, 0.0)

@@ -26,7 +26,7 @@ from dosegrad.errors import SettingsError
 if TYPE_CHECKING:
     from dosegrad.engines.yoda.transport import BeamTransport
 
-__all__ = ["COARSEST", "Adaptive", "choose_schemes", "heterogeneity", "turn_of"]
+__all__ = ["COARSEST", "Adaptive", "choose_schemes", "heterogeneity", "is_number", "turn_of"]
 
 _BATCH: Final = 2000  # spots that are probed at once
 _GOLDEN: Final = 137.508  # degree
@@ -52,7 +52,7 @@ class Adaptive:
     Raises
     ------
     SettingsError
-        If the two do not go together.
+        If the two do not go together, or a number is not positive and finite.
     """
 
     spreads: tuple[float, ...] = (0.05, 0.4, 1.5)
@@ -60,12 +60,29 @@ class Adaptive:
     voxels_per_pitch: float = 1.0
 
     def __post_init__(self) -> None:
-        ascending = all(b > a for a, b in zip((0.0, *self.spreads), self.spreads, strict=False))
-        if len(self.spreads) != len(self.pitches) or not ascending:
+        spreads, pitches = (_positive(values) for values in (self.spreads, self.pitches))
+        if len(spreads) != len(pitches) or not spreads or list(spreads) != sorted(set(spreads)):
             raise SettingsError(
                 f"spreads {self.spreads} and pitches {self.pitches} do not go together; give as "
-                "many of both, the spreads positive and ascending."
+                "many of both, all positive, the spreads ascending."
             )
+        if not _positive((self.voxels_per_pitch,)):
+            raise SettingsError(
+                f"{self.voxels_per_pitch!r} voxels per pitch are not possible; give a positive "
+                "number."
+            )
+
+
+def is_number(value: object) -> bool:
+    """Whether a setting is a finite number."""
+    is_real = isinstance(value, int | float | np.integer | np.floating)
+    return is_real and not isinstance(value, bool) and bool(np.isfinite(np.asarray(value)))
+
+
+def _positive(values: object) -> tuple[float, ...]:
+    """The numbers, or none if these are not positive numbers."""
+    given = values if isinstance(values, tuple | list) else ()
+    return tuple(given) if all(is_number(v) and v > 0 for v in given) else ()
 
 
 def choose_schemes(

@@ -68,6 +68,8 @@ class SpotAxes:
         What the spots crossed before.
     in_air
         Whether there is air around the grid; else vacuum.
+    beam
+        Which beam it is, in words.
     """
 
     start: Array
@@ -79,6 +81,7 @@ class SpotAxes:
     energy_stds: tuple[float, ...]
     approach: Approach
     in_air: bool
+    beam: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,6 +145,7 @@ def prepare_spots(
         energy_stds=tuple(s.energy_std for s in spaces),
         approach=Approach(air, np.full(columns.size, thickness * CM_PER_MM)),
         in_air=spaces[0].in_air,
+        beam=f"beam {index + 1} (gantry {beam.gantry:g}°)",
     )
 
 

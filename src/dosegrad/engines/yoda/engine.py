@@ -13,7 +13,7 @@ from dosegrad.arrays import Array, Float32Array, IntArray, Weights
 from dosegrad.beams.beam import Beams
 from dosegrad.engines.yoda._march_arrays import Layers, Record, Slowing
 from dosegrad.engines.yoda._tracing_arrays import Scene
-from dosegrad.engines.yoda.adaptive import Adaptive, choose_schemes
+from dosegrad.engines.yoda.adaptive import Adaptive, choose_schemes, is_number
 from dosegrad.engines.yoda.beamlets import SpotAxes, prepare_spots
 from dosegrad.engines.yoda.grid_march import march_on_grid, prepare_grid
 from dosegrad.engines.yoda.materials import MaterialTables, material_tables
@@ -97,7 +97,8 @@ class Yoda:
     UnknownNameError
         If a name is not among the choices.
     SettingsError
-        If the mean excitation energy is no number of eV between 60 and 90.
+        If the mean excitation energy is no number of eV between 60 and 90, or another setting is
+        not of its kind.
 
     References
     ----------
@@ -125,10 +126,25 @@ class Yoda:
         for kind, name, known in choices:
             if name not in known:
                 raise unknown_name(kind, name, known)
-        if not 60.0 <= self.water_i_value <= 90.0:
+        if not (is_number(self.water_i_value) and 60.0 <= self.water_i_value <= 90.0):
             raise SettingsError(
                 f"a mean excitation energy of water of {self.water_i_value!r} eV is not possible; "
                 "give 75 (ICRU 49) or 78 (Geant4, MCsquare)."
+            )
+        if not (is_number(self.sharing) and 0.0 <= self.sharing < 1.0):
+            raise SettingsError(
+                f"{self.sharing!r} is no width of the classes of paths that share a solve; give a "
+                "number from 0 (a solve for every path) to below 1, such as 0.004."
+            )
+        if not isinstance(self.splitting, Splitting | Adaptive):
+            raise SettingsError(
+                f"{self.splitting!r} is no splitting of spots; give one of engines.yoda.splitting, "
+                "such as split_on_rings(), or the settings Adaptive()."
+            )
+        if not isinstance(self.nuclear, bool | np.bool_):
+            raise SettingsError(
+                f"nuclear is True or False, not {self.nuclear!r}; say whether protons interact "
+                "with nuclei."
             )
 
     def dose_grid(self, patient: Patient) -> Grid:

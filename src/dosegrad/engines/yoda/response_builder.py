@@ -55,12 +55,20 @@ def prepare_response(
     index: int,
     weights: Array,
     gradients: Array,
+    *,
+    must_hit: bool = True,
 ) -> BeamResponse:
     """Responses of beam ``index`` to doses of ``weights`` (n_columns of the beam,).
 
     ``gradients`` (responses, n_voxels): of each response by dose.
+
+    Raises
+    ------
+    BeamError
+        If ``must_hit`` and a spot with a weight misses the patient.
     """
     builder = make_builder(engine, medium, beams, index, weights, gradients)
+    builder = replace(builder, must_hit=must_hit)
     chosen = np.flatnonzero(weights > 0)
     if chosen.size == 0:
         bank = make_bank([], (), nuclear=False, water_i_value=engine.water_i_value)
@@ -140,6 +148,7 @@ class Builder:
     medium: Medium
     weights: Array
     gradients: Array
+    must_hit: bool = True
 
     def observe(self, medium: Medium) -> Anatomy:
         """``medium`` as this beam sees it."""
@@ -173,7 +182,8 @@ class Builder:
         splits = list(self.split(chosen))
         kinds = [self._classify(split) for split in splits]
         for split, kind in zip(splits, kinds, strict=True):
-            check_hits(self.transport.spots, split.beamlets.spot, kind[:, 2])
+            if self.must_hit:
+                check_hits(self.transport.spots, split.beamlets.spot, kind[:, 2])
         solves, numbers = self._solves(splits, kinds)
         bank = make_bank(
             *(solves, self.transport.spots.energies),

@@ -218,10 +218,11 @@ def check_hits(spots: SpotAxes, owner: NDArray[np.intp], end: Array) -> None:
     farthest = np.maximum.reduceat(end - 10.0 * spots.approach.shifter[owner], first)
     missing = owner[first][farthest < _LEAST]
     if missing.size:
+        others = f", and so do {missing.size - 1} others" if missing.size > 1 else ""
         raise BeamError(
-            f"spot {missing[0]} of a beam, and {missing.size - 1} others with it, misses the "
-            "patient: no beamlet of it crosses 1 mm of tissue. Check isocentre, gantry angle "
-            "and spot positions, or give it no weight."
+            f"spot {missing[0] + 1} of {spots.beam} misses the patient{others}: no beamlet of it "
+            "crosses 1 mm of tissue. Check isocentre, gantry angle and spot positions, or give it "
+            "no weight."
         )
 
 

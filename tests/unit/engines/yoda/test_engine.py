@@ -193,8 +193,31 @@ def test_bad_settings_and_beams_say_what_is_wrong():
         Yoda(scattering="highland")
     with pytest.raises(SettingsError, match="mean excitation energy"):
         Yoda(water_i_value=780.0)
+    for bad in (-1.0, np.nan, np.inf, "fine", None, True):
+        with pytest.raises(SettingsError, match="width of the classes of paths"):
+            Yoda(sharing=bad)
+    for bad in ("fine", None, 61, split_on_rings):
+        with pytest.raises(SettingsError, match="is no splitting"):
+            Yoda(splitting=bad)
+    for bad in ("no", 0, None):
+        with pytest.raises(SettingsError, match="nuclear is True or False"):
+            Yoda(nuclear=bad)
+    for bad in ("75", None, np.nan):
+        with pytest.raises(SettingsError, match="mean excitation energy"):
+            Yoda(water_i_value=bad)
+    for name in ("mode", "scattering", "tissue_i_values", "dose_to", "outside_body"):
+        with pytest.raises(UnknownNameError):
+            Yoda(**{name: None})
+        with pytest.raises(UnknownNameError):
+            Yoda(**{name: ["wet"]})
+    assert Yoda(sharing=np.float32(0.0), nuclear=np.True_).sharing == 0.0
     with pytest.raises(SettingsError, match="do not go together"):
         Adaptive(spreads=(1.0, 0.5, 2.0))
+    for bad in ({"pitches": (0.5, -0.5, 0.3)}, {"pitches": (0.5, np.nan, 0.3)},
+                {"pitches": ("a", "b", "c")}, {"spreads": 0.5}, {"spreads": (0.1, 0.2, np.inf)},
+                {"voxels_per_pitch": 0.0}, {"voxels_per_pitch": "two"}):  # fmt: skip
+        with pytest.raises(SettingsError, match=r"do not go together|voxels per pitch"):
+            Adaptive(**bad)
     with pytest.raises(EnergyError, match=r"9\.00 MeV is outside machine 'research-protons'"):
         spots(energy=9.0)
 
@@ -219,8 +242,11 @@ def test_other_particles_are_refused():
 
 def test_a_spot_that_misses_the_patient_is_told():
     body = patient((3.0, 3.0, 3.0))
-    with pytest.raises(BeamError, match="spot 0 of a beam, and 0 others with it, misses the pat"):
+    with pytest.raises(BeamError, match=r"spot 1 of beam 1 \(gantry 0°\) misses the patient: "):
         compute_dose(body, spots(x=200.0), engine=bare())
+    with pytest.raises(BeamError, match=r"spot 2 of beam 2 .*, and so do 1 others:"):
+        several = {"x": [0.0, 0.0, 200.0, 300.0], "weight": 1.0}
+        compute_dose(body, spots([0.0, 90.0, 90.0, 90.0], **several), engine=bare())
     two = Plan.from_spots(
         MACHINE, gantry=0, isocentre=(0, 0, 0), x=[0.0, 200.0], y=0.0, energy=90.0, weight=[1, 0]
     )
