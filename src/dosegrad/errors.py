@@ -9,6 +9,7 @@ __all__ = [
     "BeamError",
     "CalibrationError",
     "CapabilityError",
+    "ChoiceError",
     "DosegradError",
     "EnergyError",
     "FileFormatError",
@@ -70,6 +71,25 @@ class CapabilityError(DosegradError, TypeError):
 
 class FileFormatError(DosegradError, ValueError):
     """A file that cannot be read as what it should be."""
+
+
+class ChoiceError(FileFormatError):
+    """Several things of a folder fit, and which one is meant must be said.
+
+    Parameters
+    ----------
+    message
+        What to tell the user.
+    option
+        The option by which to say it, such as ``"structure_set"``.
+    choices
+        What may be given for it, each with what to call it.
+    """
+
+    def __init__(self, message: str, *, option: str, choices: Iterable[tuple[str, str]]) -> None:
+        super().__init__(message)
+        self.option = option
+        self.choices = tuple(choices)
 
 
 class OutputError(DosegradError, OSError):

@@ -12,12 +12,13 @@ from dosegrad.errors import PlanError
 from dosegrad.web.planner2d import dose as doses
 from dosegrad.web.planner2d.export import plan_toml
 from dosegrad.web.planner2d.frames import answer, dose_frame, split_frame
-from dosegrad.web.planner2d.judging import histograms, judge, pixels_of
+from dosegrad.web.planner2d.judging import beam_curves, histograms, judge, pixels_of
 from dosegrad.web.planner2d.lessons import LESSONS, check
 from dosegrad.web.planner2d.protons import depth_table
 from dosegrad.web.planner2d.sections import SLICES, canvas_of, section_image
 from dosegrad.web.planner2d.state import (
     BeamState,
+    EllipseShape,
     PlanState,
     PolygonShape,
     SectionState,
@@ -61,6 +62,31 @@ def test_the_factors_of_the_probe_multiply_to_the_dose(kind, beam, depth):
     rows = doses.factors_at(state, beam, point)
     dose = doses.dose_at(state, beam, np.array([point]))[0]
     assert 0.01 * math.prod(value for _, value, _ in rows) == pytest.approx(dose, rel=1e-10)
+
+
+@pytest.mark.parametrize("angle", [0.0, 37.0, 180.0, 315.0])
+def test_curves_pass_through_what_the_probe_says(angle):
+    beam = BeamState(gantry=angle, mu=170.0)
+    state = plan(beam, section=SectionState(semi_x=131.0, semi_y=97.5), isocentre=(13.0, -21.5))
+    factors = doses.factors_at(state, beam, state.isocentre)
+    dose = 0.01 * beam.mu * float(np.prod([value for _, value, _ in factors]))
+    depth = next(float(note.split()[2]) for symbol, _, note in factors if symbol == "TPR")
+    curves = beam_curves(state, beam)
+    (at,) = [k for k, d in enumerate(curves["depth"][0]) if abs(d - depth) < 0.06]
+    assert curves["depth"][1][at] == pytest.approx(dose, abs=1e-5)
+    assert np.interp(0.0, *curves["profile"]) == pytest.approx(dose, abs=1e-5)
+    assert np.interp(50.0, *curves["depth"]) == pytest.approx(_on_axis(state, beam, 50.0), rel=3e-4)
+
+
+def _on_axis(state, beam, depth):
+    """Dose, Gy, at a depth in the ellipse on the axis of a beam, by its quadratic equation."""
+    angle = np.deg2rad(beam.gantry)
+    axis = np.array([-np.sin(angle), np.cos(angle)])
+    scale = np.array([state.section.semi_x, state.section.semi_y])
+    u, s = axis / scale, np.array(state.isocentre) / scale
+    entry = (-(u @ s) - np.sqrt((u @ s) ** 2 - (u @ u) * (s @ s - 1.0))) / (u @ u)
+    point = np.array(state.isocentre) + (entry + depth) * axis
+    return beam.mu * float(doses.dose_at(state, beam, point[None])[0])
 
 
 def test_a_proton_peak_is_flat_and_ends():
@@ -170,6 +196,15 @@ def test_a_lesson_begins_undone_and_can_be_done(name):
     rules, done = judged(state.model_copy(update={"beams": solved}))
     assert all(rule.met for rule in rules)
     assert done
+
+
+def test_a_lesson_is_not_done_by_moving_its_target():
+    lesson = LESSONS["wedges"]
+    target = lesson.start.structures[0]
+    small = target.model_copy(update={"shape": EllipseShape(x=0.0, y=-55.0, rx=4.0, ry=4.0)})
+    rules, done = judged(lesson.start.model_copy(update={"structures": [small]}))
+    assert [rule.met for rule in rules] == [True, True, False]
+    assert not done
 
 
 def test_there_are_six_lessons_and_goals_cannot_be_taken_away():

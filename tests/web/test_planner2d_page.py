@@ -4,7 +4,9 @@ The page says on its main element whether it shows all that belongs to its plan;
 that, never for a time.
 """
 
+import base64
 import json
+import zlib
 from itertools import pairwise
 
 import pytest
@@ -224,6 +226,93 @@ def test_an_address_carries_the_plan(page, served):
     assert n_beams(other) == 5
 
 
+@pytest.mark.parametrize(
+    ("typed", "angle"), [("-10", 350), ("725.5", 5.5), ("360", 0), ("359.9", 359.9)]
+)
+def test_an_angle_turns_beyond_the_circle(page, typed, angle):
+    box = page.get_by_label("Gantry, °", exact=True)
+    box.fill(typed)
+    box.press("Enter")
+    page.locator(".picks.beams li").first.get_by_text(f"{angle:g}°", exact=True).wait_for()
+    settled(page)
+    assert plan(page)["beams"][0]["gantry"] == angle
+    assert box.input_value() == f"{angle:g}"
+
+
+def test_a_number_beyond_its_limits_is_told(page):
+    box = page.get_by_label("Field width, mm", exact=True)
+    box.fill("5000")
+    box.press("Enter")
+    page.get_by_text("5000 is not possible: 10 to 300 mm").wait_for()
+    settled(page)
+    assert plan(page)["beams"][0]["width"] == 300
+
+
+def test_the_target_stays_in_water_and_is_told_where_it_cannot(page):
+    target = page.locator("[data-structure=Target]")
+    target.focus()
+    for _ in range(30):
+        page.keyboard.press("Shift+ArrowLeft")
+    settled(page)
+    assert plan(page)["structures"][0]["shape"]["x"] == -150
+    assert page.get_by_text("outside the patient").count() == 0
+    page.get_by_role("combobox", name="Patient").select_option("thorax")
+    settled(page)
+    target.focus()
+    for _ in range(30):
+        page.keyboard.press("Shift+ArrowDown")
+    settled(page)
+    assert page.get_by_text("outside the patient").count() == 3  # in the list, and in two goals
+    assert page.get_by_text("there is no Organ").count() == 1
+
+
+def test_a_plan_file_without_beams_is_explained(page):
+    for _ in range(4):
+        page.get_by_role("button", name="Remove beam").click()
+        settled(page)
+    page.get_by_label("Export or share").select_option("toml")
+    page.get_by_text("the plan has no beam").wait_for()
+
+
+def shared(content):
+    """The end of an address that holds a plan."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(json.dumps(content).encode()) + packer.flush()
+    return "#plan=" + base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+BEAM = {"gantry": 0, "width": 80, "length": 80, "mu": 75, "energy": "6 MV", "wedge": 0}
+
+
+@pytest.mark.parametrize(
+    ("address", "message", "beams"),
+    [
+        ("#plan=%%%", "no plan that can be read", 4),
+        ("#plan=AAAA", "no plan that can be read", 4),
+        ("#plan=" + "A" * 50_000, "no plan that can be read", 4),
+        (shared({"a": 1}), "no plan that can be read", 4),
+        (shared([1] * 3_000_000), "no plan that can be read", 4),
+        (shared({"beams": [BEAM] * 2000, "structures": []}), "nearest that is possible", 12),
+        (
+            shared({"beams": [{**BEAM, "mu": 1e308, "width": -1}], "structures": []}),
+            "nearest that is possible",
+            1,
+        ),
+        (
+            shared({"beams": [], "structures": [], "goals": ["Body: D999% >= 1 Gy"]}),
+            "nearest that is possible",
+            0,
+        ),
+    ],
+    ids=["no-base64", "no-deflate", "long", "no-plan", "bomb", "beams", "numbers", "goal"],
+)
+def test_a_hostile_link_is_refused_or_made_to_fit(clean_page, served, address, message, beams):
+    clean_page.goto(f"{served.url}/{address}")
+    clean_page.get_by_text(message).wait_for()
+    settled(clean_page)
+    assert n_beams(clean_page) == beams
+
+
 def test_plans_are_opened_from_files_and_bad_ones_refused(page, tmp_path):
     with page.expect_download() as expected:
         page.get_by_label("Export or share").select_option("json")
@@ -256,6 +345,10 @@ def test_a_wrong_goal_is_explained_and_changes_nothing(page):
     page.get_by_label("New goal").fill("Target is fine")
     page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_text("Write a goal like").wait_for()
+    page.get_by_label("New goal").fill("Target: D999% >= 1 Gy")
+    page.get_by_role("button", name="Add", exact=True).click()
+    settled(page)
+    assert page.locator(".goals li").count() == 3
     page.get_by_label("New goal").fill("Body: Dmax <= 2.5 Gy")
     page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_text("3 of 4 goals").wait_for()

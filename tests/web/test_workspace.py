@@ -4,11 +4,16 @@ import gzip
 import json
 import os
 import random
+import re
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from websockets.sync.client import connect
 
 from dosegrad.geometry.grid import Grid
 from dosegrad.patient.phantoms import phantom
@@ -221,6 +226,91 @@ def test_files_outside_are_not_opened_saved_or_compared(enter):
         assert "leads out" in page.job(job, path="../elsewhere.npz")["message"]
 
 
+def test_one_of_several_structure_sets_is_chosen(enter, served):
+    from pydicom import dcmread
+    from pydicom.uid import generate_uid
+
+    from dosegrad.io.dicom.writing.study import write_dicom
+
+    folder = served.folder / "two-sets"
+    write_dicom(folder, patient=phantom("disc-2d"))
+    (first,) = [p for p in folder.rglob("*.dcm") if dcmread(p).Modality == "RTSTRUCT"]
+    again = dcmread(first)
+    again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    next(r for r in again.StructureSetROISequence if r.ROIName == "Organ").ROIName = "Later"
+    again.save_as(first.with_name("later.dcm"))
+    page = enter()
+    page.send(kind="open", source={"kind": "file", "path": "two-sets"})
+    asked = page.until("choose")
+    assert asked["what"] == "structure set"
+    assert page.until("ended")["state"] == "failed"
+    names = [value for value, _ in asked["choices"]]
+    assert sorted(names) == sorted(
+        p.relative_to(folder).as_posix() for p in (first, first.with_name("later.dcm"))
+    )
+    chosen = next(name for name in names if name.endswith("later.dcm"))
+    page.send(kind="open", source={**asked["source"], asked["option"]: chosen}, settings=QUICK)
+    assert page.until("ended")["state"] == "done"
+    assert "Later" in [s["name"] for s in page.state["case"]["structures"]]
+    assert page.job("optimise")["state"] == "done"
+    assert page.job("save", path="of-two.npz")["state"] == "done"
+    other = enter()
+    other.send(kind="open", source={"kind": "file", "path": "of-two.npz"})
+    assert other.until("ended")["state"] == "done"
+    assert other.state["case"]["source"]["structure_set"] == chosen
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_the_server_ends(tmp_path, how):
+    """Neither work nor folders, even if it is killed."""
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    command = [sys.executable, "-m", "dosegrad", "web", str(tmp_path), "--port", "0", "--no-open"]
+    server = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(aside)}
+    )
+    try:
+        url = re.search(r"http://[^/]+", server.stderr.readline()).group()
+        path = f"/api/workspace/live?session={random.getrandbits(96):024x}"
+        with connect(url.replace("http", "ws") + path, origin=url, max_size=None) as line:
+            source = {"kind": "phantom", "name": "disc-2d"}
+            line.send(json.dumps({"kind": "open", "source": source}))
+            while json.loads(line.recv(timeout=120))["kind"] != "ended":
+                pass
+            assert len(children(server.pid)) == 1
+            (worker,) = children(server.pid)
+            assert list(aside.glob("dosegrad-workspace-*"))
+            server.send_signal(how)
+            server.wait(timeout=60)
+    finally:
+        server.kill()
+        server.stderr.close()
+    end = time.monotonic() + 60
+    while time.monotonic() < end and (is_alive(worker) or list(aside.iterdir())):
+        time.sleep(0.05)
+    assert not is_alive(worker)
+    assert not list(aside.glob("dosegrad-workspace-*"))
+
+
+def children(pid):
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            owner = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if owner == pid:
+            found.append(int(place.name))
+    return found
+
+
+def is_alive(pid):
+    try:
+        return (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]) != "Z"
+    except OSError:
+        return False
+
+
 # --- hostile requests ------------------------------------------------------------------------
 
 HOSTILE = [
@@ -230,6 +320,7 @@ HOSTILE = [
     '{"kind":"erase"}',
     '{"kind":"job","job":"format-disk"}',
     '{"kind":"open","source":{"kind":"url","path":"http://x"}}',
+    '{"kind":"open","source":{"kind":"phantom","name":"unicorn"}}',
     '{"kind":"open","source":{"kind":"file","path":"' + "a" * 500 + '"}}',
     '{"kind":"settings","settings":{"gantry":[]}}',
     '{"kind":"settings","settings":{"gantry":[NaN]}}',
@@ -247,13 +338,14 @@ HOSTILE = [
 ]
 
 
-def test_hostile_requests_are_answered_with_what_is_wrong(enter):
-    page = enter()
+def test_hostile_requests_are_answered_with_what_is_wrong(enter, workers):
+    page, before = enter(), workers()
     for text in HOSTILE:
         page.line.send(text)
         message = page.until("error", timeout=20)["message"]
         assert 10 < len(message) < 500
         assert "Traceback" not in message
+    assert workers() == before
 
 
 def test_random_changes_of_a_request_raise_nothing_else():

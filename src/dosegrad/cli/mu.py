@@ -34,8 +34,10 @@ def mu(
     effective_depth: Annotated[
         float | None, typer.Option(help="Equivalent path length above the point, mm. [depth]")
     ] = None,
-    wedge: Annotated[float, typer.Option(help="Wedge factor.")] = 1.0,
-    tray: Annotated[float, typer.Option(help="Tray factor.")] = 1.0,
+    wedge: Annotated[
+        float, typer.Option(help="Wedge factor: the share that passes, not an angle.")
+    ] = 1.0,
+    tray: Annotated[float, typer.Option(help="Tray factor: the share that passes.")] = 1.0,
     machine: Annotated[
         str, typer.Option(help="A photon machine by name or file, whose tables are computed.")
     ] = "generic-6mv",
@@ -58,7 +60,7 @@ def mu(
         "dose": dose,
         "field": _sides(field),
         "depth": depth,
-        "ssd": engine.tables.sad - depth if ssd is None else ssd,
+        "ssd": _isocentric_ssd(engine, depth) if ssd is None else ssd,
         "setup": setup,
         "off_axis": off_axis,
         "effective_depth": effective_depth,
@@ -88,6 +90,17 @@ def _engine(machine: str, tables: Path | None) -> TG71:
             "photons. Choose a photon machine, such as generic-6mv."
         )
     return TG71.from_machine(found)
+
+
+def _isocentric_ssd(engine: TG71, depth: float) -> float:
+    """Source to skin where the point is the isocentre, mm; a depth must leave room for it."""
+    tables = engine.tables
+    if not 0.0 <= depth < tables.sad:
+        raise SettingsError(
+            f"depth {depth:g} mm is not possible for a point in the isocentre, {tables.sad:g} mm "
+            f"from the source; the tables hold depths up to {tables.tpr.depths[-1]:g} mm."
+        )
+    return tables.sad - depth
 
 
 def _sides(text: str) -> float | tuple[float, ...]:

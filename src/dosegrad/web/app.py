@@ -15,6 +15,7 @@ from dosegrad.errors import DosegradError, OutputError
 from dosegrad.web.planner2d.routes import planner2d_router
 from dosegrad.web.security import Access, Guard
 from dosegrad.web.workspace.routes import workspace_router
+from dosegrad.web.workspace.sessions import Sessions
 
 __all__ = ["PAGES", "create_app"]
 
@@ -49,7 +50,8 @@ def create_app(*, access: Access | None = None, folder: Path | None = None) -> F
     app.add_exception_handler(DosegradError, _tell)
     app.add_api_route("/api/health", _health)
     app.include_router(planner2d_router())
-    app.include_router(workspace_router(app.state.folder))
+    app.state.workspaces = Sessions(app.state.folder)
+    app.include_router(workspace_router(app.state.folder, app.state.workspaces))
     for page in PAGES:
         app.add_api_route(page, _page(static), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=static), name="static")

@@ -82,8 +82,9 @@ def make_server(
     place = Path.cwd() if folder is None else Path(folder)
     if not place.is_dir():
         raise SettingsError(f"there is no folder {str(place)!r}; give one that is there.")
+    app = create_app(access=access, folder=place)
     config = uvicorn.Config(
-        create_app(access=access, folder=place),
+        app,
         host=host,
         port=port,
         log_level="warning",
@@ -95,7 +96,7 @@ def make_server(
     )
 
     class Announcing(uvicorn.Server):
-        """Says where the pages are once they can be reached."""
+        """Says where the pages are once they can be reached; at its end, ends all work."""
 
         async def startup(self, sockets: object = None) -> None:
             await super().startup(sockets=sockets)  # type: ignore[arg-type]
@@ -104,6 +105,10 @@ def make_server(
                 sys.stderr.write(f"dosegrad: {_address(host, taken, access)}  (Ctrl-C stops)\n")
                 sys.stderr.flush()
                 break
+
+        async def shutdown(self, sockets: object = None) -> None:
+            await super().shutdown(sockets=sockets)  # type: ignore[arg-type]
+            app.state.workspaces.end()
 
     return Announcing(config)
 

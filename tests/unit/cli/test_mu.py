@@ -42,6 +42,10 @@ def test_wrong_input_is_one_paragraph(capsys):
         (("--machine", "generic-protons"), "for photons"),
         (("--setup", "sad"), "fixed-ssd"),
         (("--field", "5"), "outside the table"),
+        (("--wedge", "2"), "the share that passes"),
+        (("--tray", "45"), "not an angle"),
+        (("--depth", "1e9"), "depth 1e+09 mm is not possible for a point in the isocentre"),
+        (("--depth", "-1"), "depth -1 mm is not possible"),
     ):
         ended = run(*arguments)
         assert ended.exit_code == 2

@@ -186,7 +186,7 @@ export function StructurePanel(props: { store: Store; tool: Tool; onTool: (tool:
       </header>
       <ul class="picks" aria-label="Structures">
         {plan.structures.map((s, k) => {
-          const mean = header?.structures.find((d) => d.name === s.name)?.mean;
+          const dose = header?.structures.find((d) => d.name === s.name);
           return (
             <li key={k}>
               <button
@@ -196,7 +196,11 @@ export function StructurePanel(props: { store: Store; tool: Tool; onTool: (tool:
               >
                 <span class="swatch" aria-hidden="true" />
                 <span class="grow">{s.name}</span>
-                <span class="muted number">{mean == null ? "–" : `${mean.toFixed(2)} Gy`}</span>
+                {dose && dose.mean === null ? (
+                  <span class="outside">outside the patient</span>
+                ) : (
+                  <span class="muted number">{dose?.mean == null ? "–" : `${dose.mean.toFixed(2)} Gy`}</span>
+                )}
               </button>
             </li>
           );

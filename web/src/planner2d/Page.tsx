@@ -143,10 +143,7 @@ function Actions({ store }: { store: Store }) {
           const chosen = event.currentTarget.files?.[0];
           event.currentTarget.value = "";
           if (!chosen) return;
-          void readFile(chosen).then((plan) => {
-            if (typeof plan === "string") store.say(plan);
-            else store.change(plan, { keep: true });
-          });
+          void readFile(chosen).then((found) => store.adopt(found));
         }}
       />
       <select

@@ -34,7 +34,7 @@ export function BeamPanel({ store }: { store: Store }) {
               onClick={() => store.select({ beam: k })}
             >
               <span class="badge">{k + 1}</span>
-              <span class="grow number">{turned(b.gantry).toFixed(0)}°</span>
+              <span class="grow number">{+turned(b.gantry).toFixed(1)}°</span>
               <span class="muted">{b.energy}</span>
               <span class="number">{b.mu.toFixed(0)} MU</span>
             </button>
@@ -54,7 +54,7 @@ export function BeamPanel({ store }: { store: Store }) {
               </button>
             ))}
           </div>
-          <Field label="Gantry" unit="°" value={turned(beam.gantry)} limits={[0, 359]} onChange={(v, done) => change({ gantry: v }, done)} />
+          <Field label="Gantry" unit="°" value={turned(beam.gantry)} limits={[0, 359]} turn={360} digits={1} onChange={(v, done) => change({ gantry: v }, done)} />
           <Field label="Weight" unit="MU" value={beam.mu} limits={LIMITS.mu} slider={false} digits={1} onChange={(v, done) => change({ mu: v }, done)} />
           <input
             type="range"
@@ -81,7 +81,7 @@ export function BeamPanel({ store }: { store: Store }) {
               >
                 {WEDGES.map((w) => (
                   <option key={w} value={w}>
-                    {w === 0 ? "none" : `${Math.abs(w)}°, thick ${w > 0 ? "→" : "←"}`}
+                    {w === 0 ? "none" : `${Math.abs(w)}°, thick ${thickEnd(beam.gantry, w)}`}
                   </option>
                 ))}
               </select>
@@ -144,6 +144,9 @@ export function GoalPanel({ store }: { store: Store }) {
         {plan.goals.map((goal, k) => {
           const verdict = header?.goals.find((v) => v.text === goal);
           const digits = verdict?.unit === "%" ? 1 : 2;
+          const name = goal.slice(0, goal.lastIndexOf(":")).trim();
+          const about = header?.structures.find((s) => s.name === name);
+          const nothing = !header ? "–" : about ? "outside the patient" : `there is no ${name}`;
           return (
             <li key={`${k}${goal}`} class={verdict?.met ? "met" : "missed"}>
               <GoalText
@@ -153,7 +156,7 @@ export function GoalPanel({ store }: { store: Store }) {
               />
               <span class="verdict">
                 <span class="number">
-                  now {verdict?.value == null ? "–" : `${verdict.value.toFixed(digits)} ${verdict.unit}`}
+                  {verdict?.value == null ? nothing : `now ${verdict.value.toFixed(digits)} ${verdict.unit}`}
                 </span>
                 <span class="mark">{verdict ? (verdict.met ? "✓ met" : "✗ missed") : ""}</span>
               </span>
@@ -213,6 +216,10 @@ function GoalText(props: { text: string; onChange: (text: string) => void; onRem
     </span>
   );
 }
+
+/** Where in the picture the thick end of a wedge lies, as an arrow. */
+const thickEnd = (gantry: number, wedge: number): string =>
+  [..."→↘↓↙←↖↑↗"][(Math.round(turned(gantry) / 45) + (wedge > 0 ? 0 : 4)) % 8]!;
 
 function energyChange(energy: Energy): Partial<Beam> {
   return energy === "protons" ? { energy, wedge: 0 } : { energy };

@@ -131,9 +131,18 @@ export function StructureMarks(props: MarksProps & { inert: boolean }) {
   );
 }
 
+/** The plan with a structure's shape; in water its middle stays in the patient. */
 export function withShape(plan: Plan, index: number, shape: Shape): Plan {
+  const kept = inWater(plan, shape);
   return {
     ...plan,
-    structures: plan.structures.map((s, k) => (k === index ? { ...s, shape } : s)),
+    structures: plan.structures.map((s, k) => (k === index ? { ...s, shape: kept } : s)),
   };
+}
+
+function inWater(plan: Plan, shape: Shape): Shape {
+  const { kind, semi_x, semi_y } = plan.section;
+  const box = boxOf(shape);
+  const out = Math.hypot(box.x / semi_x, box.y / semi_y);
+  return kind !== "water" || out <= 1 ? shape : placed(shape, { ...box, x: box.x / out, y: box.y / out });
 }

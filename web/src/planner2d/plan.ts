@@ -61,9 +61,14 @@ export const LIMITS = {
 } as const satisfies Record<string, readonly [number, number]>;
 
 const SENTENCE =
-  /^[^:<>]{1,24}:\s*(D\s*[\d.]+\s*%|D\s*max|D\s*min|D\s*mean|V\s*[\d.]+\s*Gy|HI)\s*(>=|<=|≥|≤|>|<)\s*[\d.]+\s*(Gy|%)?$/i;
+  /^[^:<>]{1,24}:\s*(?:D(?:max|min|mean|(\d{1,3}(?:\.\d{1,3})?)%)\s*(?:>=|<=|≥|≤|>|<)\s*\d{1,4}(?:\.\d{1,6})?\s*Gy|V\d{1,4}(?:\.\d{1,6})?Gy\s*(?:>=|<=|≥|≤|>|<)\s*\d{1,3}(?:\.\d{1,6})?\s*%|HI\s*(?:>=|<=|≥|≤|>|<)\s*\d{1,4}(?:\.\d{1,6})?)$/i;
 
-export const isSentence = (text: string): boolean => text.length <= 80 && SENTENCE.test(text.trim());
+/** Whether a goal is one that the server understands. */
+export const isSentence = (text: string): boolean => {
+  const found = text.length <= 80 ? SENTENCE.exec(text.trim()) : null;
+  const percent = found?.[1];
+  return found !== null && (percent === undefined || (Number(percent) > 0 && Number(percent) <= 100));
+};
 
 export const clamp = (value: number, [low, high]: readonly [number, number]): number =>
   Math.min(Math.max(value, low), high);
@@ -128,7 +133,7 @@ export function asPlan(value: unknown): Plan | null {
 
 function asBeam(value: Record<string, unknown>): Beam {
   return {
-    gantry: within(value["gantry"], [-360, 360], 0),
+    gantry: turned(within(value["gantry"], [-1e6, 1e6], 0)),
     width: within(value["width"], LIMITS.side, 80),
     length: within(value["length"], LIMITS.side, 80),
     mu: within(value["mu"], LIMITS.mu, 100),
@@ -178,6 +183,15 @@ const oneOf = <T extends string>(value: unknown, known: readonly T[], otherwise:
   known.includes(value as T) ? (value as T) : otherwise;
 
 // --- shapes ---------------------------------------------------------------------------------
+
+/** Whether a plan from elsewhere holds all that ``plan`` does, as it stands. */
+export function isWhole(value: unknown, plan: unknown): boolean {
+  if (Array.isArray(plan))
+    return Array.isArray(value) && value.length === plan.length && plan.every((p, k) => isWhole(value[k], p));
+  if (isRecord(plan))
+    return isRecord(value) && Object.entries(plan).every(([key, part]) => isWhole(value[key], part));
+  return value === plan;
+}
 
 export function boxOf(shape: Shape): { x: number; y: number; rx: number; ry: number } {
   if (shape.kind === "ellipse") return shape;

@@ -1,7 +1,15 @@
 // Plans as addresses and files.
-import { asPlan, type Plan } from "./plan";
+import { asPlan, isWhole, type Plan } from "./plan";
 
 const MOST_TEXT = 200_000; // characters of a plan from elsewhere
+
+const FITTED = "Some of it was missing or not possible; the nearest that is possible is shown.";
+
+/** A plan from elsewhere, and what the user should know about it. */
+export interface Found {
+  plan: Plan | null;
+  remark: string;
+}
 
 /** The page's address with the plan in it. */
 export async function addressOf(plan: Plan): Promise<string> {
@@ -11,29 +19,37 @@ export async function addressOf(plan: Plan): Promise<string> {
   return `${location.origin}${location.pathname}#plan=${safe}`;
 }
 
-/** The plan in the page's address; null where there is none that can be read. */
-export async function readAddress(): Promise<Plan | null> {
+/** The plan in the page's address; no remark where the address holds nothing. */
+export async function readAddress(): Promise<Found> {
+  if (!location.hash.startsWith("#plan=")) return { plan: null, remark: "" };
+  const broken = { plan: null, remark: "The link holds no plan that can be read; copy the whole link." };
   const found = /^#plan=([\w-]{1,20000})$/.exec(location.hash);
-  if (!found?.[1]) return null;
+  if (!found?.[1]) return broken;
   try {
     const text = atob(found[1].replace(/-/g, "+").replace(/_/g, "/"));
     const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
     const plain = await through(bytes, new DecompressionStream("deflate-raw"));
-    return asPlan(JSON.parse(new TextDecoder().decode(plain)));
+    const value: unknown = JSON.parse(new TextDecoder().decode(plain));
+    const plan = asPlan(value);
+    return plan ? { plan, remark: isWhole(value, plan) ? "" : FITTED } : broken;
   } catch {
-    return null;
+    return broken;
   }
 }
 
 /** The plan of a file, or what is wrong with it. */
-export async function readFile(file: File): Promise<Plan | string> {
+export async function readFile(file: File): Promise<Found> {
+  const refused = (remark: string): Found => ({ plan: null, remark: `${file.name} ${remark}` });
   if (file.size > MOST_TEXT)
-    return `${file.name} is too large for a plan (${Math.ceil(file.size / 1000)} kB; at most ${MOST_TEXT / 1000} kB).`;
+    return refused(
+      `is too large for a plan (${Math.ceil(file.size / 1000)} kB; at most ${MOST_TEXT / 1000} kB).`,
+    );
   try {
-    const plan = asPlan(JSON.parse(await file.text()));
-    return plan ?? `${file.name} holds no plan of Planner 2D.`;
+    const value: unknown = JSON.parse(await file.text());
+    const plan = asPlan(value);
+    return plan ? { plan, remark: isWhole(value, plan) ? "" : FITTED } : refused("holds no plan of Planner 2D.");
   } catch {
-    return `${file.name} is no JSON file.`;
+    return refused("is no JSON file.");
   }
 }
 

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { Line, type Status } from "../shared/socket";
 import { asPlan, firstPlan, type Plan } from "./plan";
-import { readAddress } from "./share";
+import { readAddress, type Found } from "./share";
 
 export interface Verdict {
   text: string;
@@ -137,9 +137,7 @@ export class Store {
         this.tell();
       },
     });
-    void readAddress().then((plan) => {
-      if (plan) this.change(plan, { keep: true });
-    });
+    void readAddress().then((found) => this.adopt(found));
   }
 
   // --- the plan ---------------------------------------------------------------------------
@@ -160,6 +158,12 @@ export class Store {
     if (this.probePoint) this.askProbe();
     if (how.keep) this.tell();
     else this.tellMovers();
+  }
+
+  /** A plan from elsewhere, if it is one, and what there is to say about it. */
+  adopt({ plan, remark }: Found): void {
+    if (plan) this.change(plan, { keep: true });
+    if (remark) this.say(remark);
   }
 
   /** The plan as it is becomes a step that can be undone. */
@@ -374,6 +378,7 @@ export class Store {
       if (this.probeWanted) this.askProbe();
     } else if (reply.kind === "error") {
       if (this.doseOut) this.facts = this.sentPlan; // nothing better comes until the plan changes
+      this.curvesOf = this.curvesSent;
       this.doseOut = this.probeOut = false;
       this.busy = false;
       if (this.doseWanted) this.askDose();

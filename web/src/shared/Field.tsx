@@ -9,19 +9,28 @@ export interface FieldProps {
   step?: number;
   digits?: number;
   slider?: boolean;
+  /** Where the number begins anew, as angles do: it is turned there instead of being limited. */
+  turn?: number;
   onChange: (value: number, done: boolean) => void;
 }
 
 export function Field(props: FieldProps) {
-  const { label, unit, value, limits, step = 1, digits = 0 } = props;
+  const { label, unit, value, limits, step = 1, digits = 0, turn } = props;
   const [draft, setDraft] = useState<string | null>(null);
+  const [note, setNote] = useState("");
   useEffect(() => setDraft(null), [value]);
   const take = (text: string) => {
     const number = Number(text.replace(",", "."));
-    if (text.trim() !== "" && Number.isFinite(number))
-      props.onChange(Math.min(Math.max(number, limits[0]), limits[1]), true);
+    setNote("");
+    if (text.trim() !== "" && Number.isFinite(number)) {
+      const near = turn ? ((number % turn) + turn) % turn : Math.min(Math.max(number, limits[0]), limits[1]);
+      if (!turn && near !== number)
+        setNote(`${number} is not possible: ${limits[0]} to ${limits[1]}${unit ? ` ${unit}` : ""}`);
+      props.onChange(near, true);
+    }
     setDraft(null);
   };
+  const shown = value.toFixed(digits);
   return (
     <div class="field">
       <label>
@@ -29,10 +38,10 @@ export function Field(props: FieldProps) {
         <span class="field-box">
           <input
             type="number"
-            value={draft ?? value.toFixed(digits)}
-            min={limits[0]}
-            max={limits[1]}
-            step={step}
+            value={draft ?? (turn ? `${+shown}` : shown)}
+            min={turn ? undefined : limits[0]}
+            max={turn ? undefined : limits[1]}
+            step={turn ? "any" : step}
             aria-label={unit ? `${label}, ${unit}` : label}
             onInput={(event) => setDraft(event.currentTarget.value)}
             onChange={(event) => take(event.currentTarget.value)}
@@ -40,6 +49,11 @@ export function Field(props: FieldProps) {
           {unit && <span class="field-unit">{unit}</span>}
         </span>
       </label>
+      {note && (
+        <p class="small field-note" role="status">
+          {note}
+        </p>
+      )}
       {props.slider !== false && (
         <input
           type="range"

@@ -9,7 +9,8 @@ import { OpenPanel } from "./OpenPanel";
 import { PlanPanel } from "./PlanPanels";
 import { RunPanel } from "./RunPanel";
 import { SliceView } from "./SliceView";
-import { useStore } from "./store";
+import { useStore, type Store } from "./store";
+import type { Question } from "./types";
 import "./workspace.css";
 
 export function WorkspacePage() {
@@ -64,6 +65,7 @@ export function WorkspacePage() {
           <OpenPanel store={store} onDone={() => setOpening(false)} />
         </Dialog>
       )}
+      {store.question && <QuestionDialog store={store} question={store.question} />}
       <div aria-live="assertive">{store.notice && <div class="toast">{store.notice}</div>}</div>
     </>
   );
@@ -86,6 +88,28 @@ function BeamsEyePanel({ store }: { store: Parameters<typeof BeamsEye>[0]["store
     <section class="panel ws-eye-panel" aria-label="Beam’s-eye view">
       <BeamsEye store={store} />
     </section>
+  );
+}
+
+/** Which of several things in a folder is meant. */
+function QuestionDialog({ store, question }: { store: Store; question: Question }) {
+  const close = () => {
+    store.question = null;
+    store.tell();
+  };
+  return (
+    <Dialog title={`Choose a ${question.what}`} onClose={close}>
+      <p>{`The folder holds more than one ${question.what} that could be meant.`}</p>
+      <ul class="ws-list">
+        {question.choices.map(([value, title]) => (
+          <li key={value}>
+            <button class="quiet" onClick={() => store.open({ ...question.source, [question.option]: value })}>
+              {title}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </Dialog>
   );
 }
 

@@ -44,6 +44,8 @@ export function PlanPanel({ store }: { store: Store }) {
   );
 }
 
+const NINE = Array.from({ length: 9 }, (_, k) => 40 * k);
+
 function BeamTab({ store, settings }: { store: Store; settings: Settings }) {
   const structures = store.case?.structures ?? [];
   const photons = settings.machine !== "generic-protons";
@@ -59,6 +61,12 @@ function BeamTab({ store, settings }: { store: Store; settings: Settings }) {
           {store.choices?.machines.map((m) => <option key={m}>{m}</option>)}
         </select>
       </label>
+      {photons && settings.gantry.length < 5 && (
+        <p class="row wrap small">
+          <span class="grow">Photons need more directions than protons to meet such goals.</span>
+          <button class="small" onClick={() => setBeams(NINE, [])}>Nine beams</button>
+        </p>
+      )}
       <label class="field-line">
         <span class="field-label">Target</span>
         <select value={settings.target ?? ""} onChange={(event) => store.change({ target: event.currentTarget.value || null })}>

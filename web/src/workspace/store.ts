@@ -3,7 +3,8 @@ import { useEffect, useState } from "preact/hooks";
 import { Line, type Status } from "../shared/socket";
 import type { MapName } from "../shared/colours";
 import type {
-  CaseInfo, Choices, Job, JobName, Live, MovingSpots, ServerState, Settings, Source, VolumeEntry,
+  CaseInfo, Choices, Job, JobName, Live, MovingSpots, Question, ServerState, Settings, Source,
+  VolumeEntry,
 } from "./types";
 import {
   AXES, clampIndex, fetchBytes, readMasks, readVolume, step, toIndex, toPlace,
@@ -68,6 +69,7 @@ export class Store {
   notice = "";
   watchers = 1;
   written: string[] = [];
+  question: Question | null = null;
   choices: Choices | null = null;
   look: Look = {
     window: 500, level: 20, shown: "dose", wash: true, lines: true, beams: true, opacity: 0.6,
@@ -202,6 +204,7 @@ export class Store {
   }
 
   open(source: Source): void {
+    this.question = null;
     this.kept.source = source;
     this.kept.settings = null;
     this.keep();
@@ -342,6 +345,9 @@ export class Store {
       case "saved":
         this.written = [message.path, ...this.written.filter((p) => p !== message.path)].slice(0, 5);
         break;
+      case "choose":
+        this.question = message;
+        break;
       case "ended":
         this.ended(message);
         break;
@@ -377,7 +383,7 @@ export class Store {
       this.navigateSent = 0;
       if (this.navigateNext) this.sendNavigation();
     }
-    if (message.state === "failed") this.say(message.message);
+    if (message.state === "failed") this.question ?? this.say(message.message);
     else if (message.state === "cancelled") this.say("Cancelled. The plan from before is as it was.");
     else if (message.job === "open" && this.wantsRestore)
       this.say("The server had begun anew: the case and its settings were opened again. Plans that were saved can be opened; others must be optimised again.");
@@ -467,6 +473,7 @@ type Message =
   | { kind: "watchers"; n: number }
   | { kind: "noted"; all?: boolean }
   | { kind: "saved"; path: string }
+  | ({ kind: "choose" } & Question)
   | { kind: "ended"; job: string; state: string; message: string }
   | { kind: "error" | "refused"; message: string };
 

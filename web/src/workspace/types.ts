@@ -30,7 +30,20 @@ export interface Settings {
   objectives: Objective[];
   goals: string[];
 }
-export type Source = { kind: "phantom"; name: string } | { kind: "file"; path: string };
+export type Source = { kind: "phantom"; name: string } | FileSource;
+export interface FileSource {
+  kind: "file";
+  path: string;
+  series?: string | null;
+  structure_set?: string | null;
+}
+/** What the server asks where several things of a folder may be meant. */
+export interface Question {
+  source: FileSource;
+  option: "series" | "structure_set";
+  what: string;
+  choices: [string, string][];
+}
 export interface StructureInfo {
   name: string;
   role: "target" | "organ" | "external";

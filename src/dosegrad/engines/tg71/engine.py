@@ -322,5 +322,11 @@ def _check_lengths(**values: float) -> None:
             raise SettingsError(
                 f"{name.replace('_', ' ')} {value!r} is not possible; give a number from 0 on."
             )
+    for name in ("wedge_factor", "tray_factor"):
+        if values.get(name, 1.0) > 1.0:
+            raise SettingsError(
+                f"{name.replace('_', ' ')} {values[name]:g} would make the beam stronger; it is "
+                "the share that passes: give a number up to 1 (not an angle), such as 0.7."
+            )
     if values.get("ssd", 1.0) <= 0:
         raise SettingsError("an SSD of 0 puts the source in the skin; give it in mm.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dosegrad.errors import FileFormatError
+from dosegrad.errors import ChoiceError, FileFormatError
 from dosegrad.geometry.frames import PATIENT_POSITIONS
 from dosegrad.io.dicom.folder import Folder, sort_folder
 from dosegrad.io.dicom.limits import MAX_VOXELS
@@ -88,10 +88,12 @@ def choose_series(
             "needs CT images. Put the slices into the folder, or read a structure set alone with "
             "read_structures(path)."
         )
-    raise FileFormatError(
+    raise ChoiceError(
         f"{folder.path.name or folder.path}: {len(found)} CT series ({_series_list(found)}) and no "
         "structure set that refers to only one; keep one in the folder, or choose it with "
-        "series='...' by how its SeriesInstanceUID ends."
+        "series='...' by how its SeriesInstanceUID ends.",
+        option="series",
+        choices=[(uid, f"...{uid[-8:]}, {len(s)} slices") for uid, s in sorted(found.items())],
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dosegrad.beams.deliveries import Delivery
 from dosegrad.dose import Dose
-from dosegrad.errors import FileFormatError
+from dosegrad.errors import ChoiceError, FileFormatError
 from dosegrad.geometry.grid import Grid
 from dosegrad.io.dicom.choosing import PlanFile, choose_doses, choose_plan, file_called, in_frame
 from dosegrad.io.dicom.ct import CTSeries, choose_series, read_slices
@@ -31,7 +31,7 @@ from dosegrad.patient.patient import Patient
 from dosegrad.patient.structures import MaskShape, Structure
 from dosegrad.plan import Plan
 
-__all__ = ["Study", "read_dicom"]
+__all__ = ["Study", "read_dicom", "read_dicom_patient"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +152,39 @@ def read_dicom(
     )
 
 
+def read_dicom_patient(
+    folder: str | Path,
+    *,
+    calibration: CalibrationLike = "schneider",
+    series: str | None = None,
+    structure_set: str | Path | None = None,
+) -> Patient:
+    """The patient in a folder: CT and structures; plans and doses there need not be told apart.
+
+    See :func:`read_dicom` for the options.
+
+    Raises
+    ------
+    ChoiceError
+        If several CT series or structure sets fit and none is named.
+    FileFormatError
+        If the folder holds no CT, or what it holds cannot be read.
+    """
+    sorted_folder = sort_folder(Path(folder))
+    if not sorted_folder.series:
+        raise FileFormatError(
+            f"folder {Path(folder).name!r} holds no CT; give the folder with the CT series."
+        )
+    drawn: frozenset[str] = frozenset()
+    if len(sorted_folder.structure_sets) > 1 and structure_set is None:
+        plans: list[PlanFile] = [read_ion_plan(path) for path in sorted_folder.ion_plans]
+        plans += [read_photon_plan(path) for path in sorted_folder.photon_plans]
+        drawn = frozenset().union(*(each.structure_sets for each in plans))
+    ct, structures, _ = _images(sorted_folder, series, structure_set, drawn)
+    shapes = {} if structures is None else dict(structures.structures)
+    return Patient(ct.ct, shapes, Calibration.of(calibration))
+
+
 def _isocentres(record: PlanFile) -> list[tuple[float, float, float]]:
     if isinstance(record, IonPlan):
         return [beam.isocentre for beam in record.fields]
@@ -225,10 +258,12 @@ def _one_that_fits(
     if len(fitting) > 1:
         fitting = [p for p in fitting if sets[p].instance in planned] or fitting
     if len(fitting) > 1:
-        names = ", ".join(p.relative_to(folder.path).as_posix() for p in fitting)
-        raise FileFormatError(
+        names = [p.relative_to(folder.path).as_posix() for p in fitting]
+        raise ChoiceError(
             f"{folder.path.name or folder.path}: {len(fitting)} structure sets belong to the CT "
-            f"({names}); choose one with structure_set='...'."
+            f"({', '.join(names)}); choose one with structure_set='...'.",
+            option="structure_set",
+            choices=[(name, name) for name in names],
         )
     others = [p.name for p in sets if p not in fitting]
     if fitting and others:

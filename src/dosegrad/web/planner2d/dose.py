@@ -116,6 +116,7 @@ def factors_at(
     grown, off = distance / planar.sad, abs(lateral)
     side = equivalent_square(planar.width, planar.length)
     reference = tables.ssd + tables.depth
+    water = "" if state.section.kind == "water" else " of water"
     rows = [
         ("D0′", 100.0 * tables.dose_per_mu, f"cGy/MU, {tables.name}"),
         ("Sc", float(tables.collimator_scatter.at(side)), f"rc = {side:.1f} mm"),
@@ -123,7 +124,7 @@ def factors_at(
         (
             "TPR",
             float(tables.tpr.at(depth, side * grown)),
-            f"d = {depth:.1f} mm along the {state.depth}",
+            f"d = {depth:.1f} mm{water} along the {state.depth}",
         ),
         ("OAR", float(tables.oar.at(depth, off)), f"o = {off:.1f} mm"),
         ("P", float(penumbra(0.5 * planar.width * grown, off)), "edge of the field"),

@@ -12,7 +12,7 @@ from dosegrad.arrays import Array, BoolArray
 from dosegrad.evaluation.clinical_goals import Goal
 from dosegrad.evaluation.dose_volume import DVH
 from dosegrad.web.planner2d.dose import dose_at
-from dosegrad.web.planner2d.sections import canvas_of
+from dosegrad.web.planner2d.sections import Canvas, canvas_of
 from dosegrad.web.planner2d.state import (
     BODY,
     BeamState,
@@ -77,17 +77,20 @@ def curve_points(curve: DVH, top: float) -> list[float]:
 def beam_curves(state: PlanState, beam: BeamState) -> dict[str, list[list[float]]]:
     """Depth dose on the axis and profile at the isocentre of one beam, Gy.
 
-    Depth is counted from where the axis enters the patient, mm.
+    Depth, mm, is counted from where the axis enters the patient, to a hundredth. Both curves hold
+    the isocentre where it lies in the patient.
     """
     canvas = canvas_of(state.section)
     angle = np.deg2rad(beam.gantry)
     axis = np.array([-np.sin(angle), np.cos(angle)])
     across = np.array([axis[1], -axis[0]])
     centre = np.array(state.isocentre)
-    reach = np.arange(-0.75 * canvas.width, 0.75 * canvas.width, 2.0)
+    entry = _entry(canvas, centre, axis)
+    steps = np.arange(0.0, 1.5 * canvas.width, 2.0)
+    reach = np.union1d(entry + steps, [max(entry, 0.0)])
     line = centre + reach[:, None] * axis
     within = canvas.photons.inside(line)
-    depth = reach[within] - (reach[within][0] if within.any() else 0.0)
+    depth = reach[within] - entry
     half = 0.5 * beam.width + 30.0
     offsets = np.linspace(-half, half, 121)
     side = centre + offsets[:, None] * across
@@ -96,6 +99,23 @@ def beam_curves(state: PlanState, beam: BeamState) -> dict[str, list[list[float]
         "depth": _curve(depth, beam.mu * dose_at(state, beam, line[within])),
         "profile": _curve(offsets[kept], beam.mu * dose_at(state, beam, side[kept])),
     }
+
+
+def _entry(canvas: Canvas, centre: Array, axis: Array) -> float:
+    """Place on the axis, mm from the isocentre, where the beam enters the patient."""
+    reach = np.arange(-1.5 * canvas.width, 1.5 * canvas.width, 2.0)
+    within = canvas.photons.inside(centre + reach[:, None] * axis)
+    if not within.any():
+        return 0.0
+    deep = float(reach[np.argmax(within)])
+    shallow = deep - 2.0
+    while deep - shallow > 0.01:
+        middle = 0.5 * (shallow + deep)
+        if canvas.photons.inside(centre[None] + middle * axis)[0]:
+            deep = middle
+        else:
+            shallow = middle
+    return deep
 
 
 def _curve(places: Array, dose: Array) -> list[list[float]]:

@@ -140,7 +140,8 @@ def open_source(source: Source, folder: Path) -> tuple[Source, Patient, Plan | N
         return _open_plan(place, folder, place.parent / "plan.toml")
     from dosegrad.io.patients import read_patient
 
-    return source, read_patient(place), None
+    patient = read_patient(place, series=source.series, structure_set=source.structure_set)
+    return source, patient, None
 
 
 def _open_plan(place: Path, folder: Path, beside: Path) -> tuple[Source, Patient, Plan]:
@@ -154,7 +155,9 @@ def _open_plan(place: Path, folder: Path, beside: Path) -> tuple[Source, Patient
             source, patient, _ = open_source(PhantomSource(kind="phantom", name=name), folder)
             return source, patient, plan
         if isinstance(path, str):
-            source, patient, _ = open_source(FileSource(kind="file", path=path), folder)
+            chosen = {k: str(told[k]) for k in ("series", "structure_set") if told.get(k)}
+            file = FileSource.model_validate({"kind": "file", "path": path, **chosen})
+            source, patient, _ = open_source(file, folder)
             return source, patient, plan
     if beside.is_file():
         from tomllib import loads
@@ -176,7 +179,11 @@ def _open_plan(place: Path, folder: Path, beside: Path) -> tuple[Source, Patient
 
 def with_case(plan: Plan, source: Source) -> Plan:
     """The plan, which now tells whose it is."""
-    told = {"phantom": source.name} if isinstance(source, PhantomSource) else {"path": source.path}
+    told = (
+        {"phantom": source.name}
+        if isinstance(source, PhantomSource)
+        else source.model_dump(exclude={"kind"}, exclude_none=True)
+    )
     return replace(plan, provenance={**plan.provenance, "case": told})
 
 

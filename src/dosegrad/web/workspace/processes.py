@@ -13,7 +13,10 @@ from typing import Any, Final
 
 from dosegrad.web.workspace.channel import Channel
 
-__all__ = ["WorkProcess", "memory_for_work"]
+__all__ = ["ASIDE", "WorkProcess", "memory_for_work"]
+
+#: How the names of folders begin in which workspaces keep plans aside.
+ASIDE: Final = "dosegrad-workspace-"
 
 #: Share of the machine's memory that one work process may take.
 _SHARE: Final = 0.6

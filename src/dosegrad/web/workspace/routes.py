@@ -29,9 +29,8 @@ _NAME: Final = re.compile(r"[0-9a-f]{16,40}")
 _FETCHED: Final = {".html": "text/html; charset=utf-8", ".npz": "application/octet-stream"}
 
 
-def workspace_router(folder: Path) -> APIRouter:
+def workspace_router(folder: Path, sessions: Sessions) -> APIRouter:
     """What the page asks: choices, folders, volumes, written files, and a line for all else."""
-    sessions = Sessions(folder)
     router = APIRouter(prefix="/api/workspace")
     router.add_api_route("/choices", _choices)
     router.add_api_route("/files", partial(_files, folder))

@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 from dosegrad.errors import DosegradError, PlanError
 from dosegrad.evaluation.clinical_goals import Goal
 from dosegrad.objectives.records import from_record
+from dosegrad.patient.phantoms import PHANTOMS
 from dosegrad.patient.records import ObjectiveRecord
 from dosegrad.web.schemas import Model
 
@@ -49,12 +50,24 @@ class PhantomSource(Model):
     kind: Literal["phantom"]
     name: Annotated[str, Field(max_length=40)]
 
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in PHANTOMS:
+            raise ValueError(f"there is no phantom of that name (have: {', '.join(PHANTOMS)})")
+        return name
+
 
 class FileSource(Model):
-    """A file or folder below the folder that the server was started in."""
+    """A file or folder below the folder that the server was started in.
+
+    ``series`` and ``structure_set`` choose among several of a DICOM folder.
+    """
 
     kind: Literal["file"]
     path: _Path
+    series: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    structure_set: _Path | None = None
 
 
 Source: TypeAlias = Annotated[PhantomSource | FileSource, Field(discriminator="kind")]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dosegrad.errors import SettingsError
-from dosegrad.web.workspace.processes import WorkProcess, memory_for_work
+from dosegrad.web.workspace.processes import ASIDE, WorkProcess, memory_for_work
 from dosegrad.web.workspace.schemas import (
     CancelRequest,
     JobRequest,
@@ -67,7 +67,7 @@ class Session:
         self._process: WorkProcess | None = None
         self._opened: OpenRequest | None = None
         self._loop = asyncio.get_running_loop()
-        self._aside = Path(tempfile.mkdtemp(prefix="dosegrad-workspace-"))
+        self._aside = Path(tempfile.mkdtemp(prefix=ASIDE))
         self._number = self._ticket = 0
         self._ender: asyncio.TimerHandle | None = None
 

@@ -24,12 +24,12 @@ from dosegrad.web.workspace.schemas import JobName, NavigateRequest, OpenRequest
 from dosegrad.web.workspace.suggestions import suggest
 from dosegrad.web.workspace.watching import WatchedSolver
 
-__all__ = ["JOBS", "carry_out", "keep_aside", "navigate", "open_case", "settle"]
+__all__ = ["JOBS", "TOLERANCE", "carry_out", "keep_aside", "navigate", "open_case", "settle"]
 
 #: Gamma criterion of comparisons: percent of the maximum, mm.
 GAMMA: Final = (2.0, 2.0)
 #: Relative decrease of the objective over 10 iterations that is too small to go on.
-_TOLERANCE: Final = 1e-3
+TOLERANCE: Final = 1e-3
 
 
 def open_case(request: OpenRequest, folder: Path, desk: Desk, kept: Path | None) -> Case:
@@ -148,7 +148,7 @@ def make_plan(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
         _influence(case, desk)
     assert case.influence is not None
     onlooker = _onlooker(case, desk)
-    solver = LBFGSB(max_iterations=wanted.max_iterations, tolerance=_TOLERANCE)
+    solver = LBFGSB(max_iterations=wanted.max_iterations, tolerance=TOLERANCE)
     plan = optimise(
         case.influence,
         wishes,

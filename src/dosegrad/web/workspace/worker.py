@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import shutil
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dosegrad.errors import DosegradError, PlanError
+from dosegrad.errors import ChoiceError, DosegradError, PlanError
 from dosegrad.progress import listening
 from dosegrad.web.workspace.case import Case
 from dosegrad.web.workspace.channel import Channel
 from dosegrad.web.workspace.desk import CancelledError, Desk
+from dosegrad.web.workspace.processes import ASIDE
 from dosegrad.web.workspace.schemas import (
     REQUESTS,
     JobRequest,
@@ -35,6 +37,9 @@ _NO_MEMORY = (
     "this needs more memory than work may take here; choose a coarser dose grid, wider spots, or "
     "fewer beams."
 )
+_WHICH = "the folder holds more than one {} that could be meant; choose one."
+#: What the options are called by which one of several is chosen.
+_MEANT = {"structure_set": "structure set", "series": "CT series"}
 
 
 def main() -> None:
@@ -47,19 +52,27 @@ def main() -> None:
     channel = Channel(source, sink)
     desk = Desk(channel)
     waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(channel, desk, waiting), daemon=True).start()
+    listener = threading.Thread(target=_listen, args=(channel, desk, waiting, kept), daemon=True)
+    listener.start()
     bench = _Bench(desk, folder, kept)
     with suppress(BrokenPipeError):  # the server has gone
         while True:
             bench.carry_out(waiting.get())
 
 
-def _listen(channel: Channel, desk: Desk, waiting: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Hand on requests as they come; an end of work is heard at once."""
+def _listen(
+    channel: Channel, desk: Desk, waiting: queue.SimpleQueue[dict[str, Any]], kept: Path
+) -> None:
+    """Hand on requests as they come; an end of work is heard at once.
+
+    Once the server has gone, whatever the reason, nothing of this workspace is left behind.
+    """
     while True:
         message = channel.receive()
         if message is None:
-            os._exit(0)  # the server has gone
+            if kept.parent.name.startswith(ASIDE):
+                shutil.rmtree(kept.parent, ignore_errors=True)
+            os._exit(0)
         content, _ = message
         if content.get("kind") == "cancel":
             desk.cancel()
@@ -88,6 +101,15 @@ class _Bench:
             state, message = "cancelled", "cancelled"
         except MemoryError:
             state, message = "failed", _NO_MEMORY
+        except ChoiceError as error:
+            state, message = "failed", _WHICH.format(_MEANT[error.option])
+            self._desk.send(
+                kind="choose",
+                source=content["source"],
+                option=error.option,
+                what=_MEANT[error.option],
+                choices=error.choices,
+            )
         except DosegradError as error:
             state, message = "failed", str(error)
         except Exception:

@@ -9,9 +9,9 @@ from pydicom.uid import generate_uid
 
 import dosegrad
 from dosegrad.dose import Dose
-from dosegrad.errors import FileFormatError, MachineError
+from dosegrad.errors import ChoiceError, FileFormatError, MachineError
 from dosegrad.geometry.frames import PATIENT_POSITIONS
-from dosegrad.io.dicom.study import read_dicom
+from dosegrad.io.dicom.study import read_dicom, read_dicom_patient
 
 HEIGHTS = (33.0, 36.0, 39.0)
 
@@ -102,6 +102,11 @@ def test_two_sets_of_the_same_ct_need_a_choice(study, dicom):
     assert list(read_dicom(folder, structure_set="later.dcm").patient.structures) == ["X"]
     with pytest.raises(FileFormatError, match=r"no RT structure set gone\.dcm \(have: later"):
         read_dicom(folder, structure_set="gone.dcm")
+    with pytest.raises(ChoiceError) as raised:
+        read_dicom_patient(folder)
+    assert raised.value.option == "structure_set"
+    assert raised.value.choices == (("later.dcm", "later.dcm"), ("rs.dcm", "rs.dcm"))
+    assert list(read_dicom_patient(folder, structure_set="rs.dcm").structures) == ["PTV", "Body"]
 
 
 def test_the_ct_that_structures_refer_to_is_chosen(study, tmp_path, dicom):
@@ -285,6 +290,7 @@ def test_two_plans_without_a_dose_need_a_choice(planned):
         read_dicom(folder)
     with pytest.raises(FileFormatError, match=r"no plan in file gone\.dcm \(have: RP\.dcm"):
         read_dicom(folder, plan="gone.dcm")
+    assert read_dicom_patient(folder).structures  # which asks for no plan
 
 
 def test_physical_and_effective_dose_are_never_mixed(planned):
