@@ -229,7 +229,7 @@ def prepare_dose_change(
     CapabilityError
         If the engine has no adjoint.
     PlanError
-        If no spot of the plan reaches what responds.
+        If no spot of the plan reaches what responds, nor would with 40 mm more of range.
     BeamError
         If the beams were made for another patient position, or a spot misses the patient.
     EnergyError

@@ -220,11 +220,12 @@ def test_bad_plans_and_responses():
         )  # fmt: skip
     with pytest.raises(PlanError, match="does not depend"):
         prepare(obj.SquaredOverdose(1000.0).on("Far"))
+    behind = np.zeros(patient().ct.grid.shape)
+    behind[:, -1] = 1.0  # 50 mm below the skin
     with pytest.raises(PlanError, match="no spot"):
         prepare_dose_change(
-            patient(), plan(gantry=(0.0,), energy=20.0), response=obj.MeanDose().on("Far"),
-            engine=ENGINE,
-        )  # fmt: skip
+            patient(), plan(gantry=(0.0,), energy=20.0), response=behind, engine=ENGINE
+        )
     with pytest.raises(BeamError, match="misses the patient"):
         prepare_dose_change(
             patient(), plan(gantry=(0.0,), x=200.0), response=obj.MeanDose().on("Far"),

@@ -28,7 +28,7 @@ from dosegrad.engines.yoda.response import Anatomy, BeamResponse, Part, trace_li
 from dosegrad.engines.yoda.secondaries import HALO_VARIANCES
 from dosegrad.engines.yoda.slowing import WIDEST, beam_tables
 from dosegrad.engines.yoda.splitting import Splitting, split_on_lattice
-from dosegrad.engines.yoda.transport import BEYOND, BeamTransport, check_hits, place_pencils
+from dosegrad.engines.yoda.transport import BeamTransport, check_hits, place_pencils
 from dosegrad.engines.yoda.wet import Solved, prepare_wet
 from dosegrad.patient.medium import Medium
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Builder", "Split", "make_builder", "prepare_response"]
 
 _BATCH: Final = 600_000  # beamlets times steps that are worked on at once
-_MARGIN: Final = 10.0  # mm of water behind the longest range at which responses may end
+_MARGIN: Final = 40.0  # mm of water behind the longest range at which responses may end
 _FURTHER: Final = 1.1  # of the range, likewise
 _FINEST: Final = 1e-3  # narrowest class of paths
 _CARRIED: Final = 0.8  # of a spot's protons, whose beamlets make its halo
@@ -241,7 +241,7 @@ class Builder:
     def _lines(self, beamlets: Beamlets, n_steps: int) -> Lines:
         grid = self.transport.grid
         turned = beamlets.frame[:, 0] @ np.asarray(grid.direction)
-        longest = BEYOND * max(self.transport.full_ranges) + 5.0
+        longest = _FURTHER * max(self.transport.full_ranges) + _MARGIN + 5.0
         return Lines(
             np.ascontiguousarray(grid.to_index(beamlets.start) + 0.5),
             np.ascontiguousarray(turned[:, ::-1] / np.asarray(grid.spacing)),
