@@ -240,4 +240,5 @@ def _ideal_data(machine: ParticleMachine, ideal: IdealBeam, energy: float) -> Pe
             f"({ideal.lowest:g} to {ideal.highest:g} MeV); choose one within."
         )
     focus = machine.data[0]
-    return analytic_data(energy, ideal.energy_std, focus.focus_distance, focus.focus_sigma)
+    distance, sigma = (tuple(v.tolist()) for v in (focus.focus_distance, focus.focus_sigma))
+    return analytic_data(float(energy), ideal.energy_std, distance, sigma)

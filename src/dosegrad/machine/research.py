@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 
-from dosegrad.arrays import Array
 from dosegrad.machine.particle import IdealBeam, ParticleMachine, PencilBeamData
 from dosegrad.physics.bortfeld import bragg_curve, range_straggling
 from dosegrad.physics.fermi_eyges import spread
@@ -66,7 +65,8 @@ def _research_protons(ideal: IdealBeam, sad: float | None) -> ParticleMachine:
     energies = np.round(energy_of_range(ranges), 3)
     distance = _FOCUS - _NOZZLE_DISTANCE
     sigma = np.hypot(ideal.spot_sigma, np.radians(ideal.divergence) * distance)
-    data = tuple(analytic_data(float(e), ideal.energy_std, _FOCUS, sigma) for e in energies)
+    focus = tuple(_FOCUS.tolist()), tuple(sigma.tolist())
+    data = tuple(analytic_data(float(e), ideal.energy_std, *focus) for e in energies)
     return ParticleMachine(
         name="research-protons",
         modality="protons",
@@ -78,8 +78,12 @@ def _research_protons(ideal: IdealBeam, sad: float | None) -> ParticleMachine:
     )
 
 
+@lru_cache(maxsize=512)
 def analytic_data(
-    energy: float, energy_std: float, focus_distance: Array, focus_sigma: Array
+    energy: float,
+    energy_std: float,
+    focus_distance: tuple[float, ...],
+    focus_sigma: tuple[float, ...],
 ) -> PencilBeamData:
     """Base data of one energy, MeV, from analytical formulas, for a spot of that size in air."""
     full = float(range_in_water(energy))
@@ -103,7 +107,7 @@ def analytic_data(
         let=np.empty(0),
         range=float(distal),
         peak=float(depths[top]),
-        focus_distance=focus_distance,
-        focus_sigma=focus_sigma,
+        focus_distance=np.array(focus_distance),
+        focus_sigma=np.array(focus_sigma),
         energy_spread=energy_std,
     )

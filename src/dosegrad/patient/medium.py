@@ -15,7 +15,7 @@ from dosegrad.geometry.grid import Grid
 __all__ = ["Medium"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Medium:
     """What beams travel through, on the dose grid; engines see this and never HU.
 

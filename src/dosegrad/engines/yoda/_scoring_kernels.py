@@ -152,6 +152,13 @@ def _means(
 
 
 @kernel
+def _add_line(factor: float, given: Array, out: Array) -> None:
+    """Add ``factor`` times ``given`` to ``out``, neighbours in memory, several at once."""
+    for j in range(out.size):
+        out[j] += factor * given[j]
+
+
+@kernel
 def _score_aligned(
     voxels: Voxels,
     pencils: Pencils,
@@ -202,8 +209,11 @@ def _score_aligned(
         for i in range(i_low, i_high):
             row = k * stride[along] + i * i_stride
             part = amount * outer[i]
-            for j in range(j_low, j_high):
-                dose[row + j * j_stride] += part * inner[j]
+            if j_stride == 1:
+                _add_line(part, inner[j_low:j_high], dose[row + j_low : row + j_high])
+            else:
+                for j in range(j_low, j_high):
+                    dose[row + j * j_stride] += part * inner[j]
             if let_dose.size > 0:
                 for j in range(j_low, j_high):
                     let_dose[row + j * j_stride] += part * inner[j] * let

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,14 +73,22 @@ def check_calibrated(patient: Patient, outside_body: OutsideBody) -> None:
         )
 
 
+#: What was made of the media that are in use; each beam asks for it anew.
+_SCENES: Final[WeakKeyDictionary[Medium, tuple[tuple[Material, ...], Scene]]] = WeakKeyDictionary()
+
+
 def media_of(medium: Medium) -> tuple[tuple[Material, ...], Scene]:
     """Materials that a medium names, water and air last, and its voxels for tracing.
+
+    Made once for each medium, and kept as long as that is.
 
     Raises
     ------
     PatientError
         If a density is beyond that of any tissue, implant or metal.
     """
+    if medium in _SCENES:
+        return _SCENES[medium]
     if medium.density.max() > _DENSEST:
         raise PatientError(
             f"the medium holds a density of {medium.density.max():g} g/cm3, more than any metal; "
@@ -96,7 +105,8 @@ def media_of(medium: Medium) -> tuple[tuple[Material, ...], Scene]:
         outside_density=AIR.density,
         outside_material=len(materials) + 1,
     )
-    return (*materials, WATER, AIR), scene
+    _SCENES[medium] = (*materials, WATER, AIR), scene
+    return _SCENES[medium]
 
 
 def step_length(grid: Grid, along: Array, *, longest: float = _LONGEST) -> float:
