@@ -1,5 +1,7 @@
 """Scoring: twins, integrals, agreement of the two kernels."""
 
+from math import erf
+
 import numpy as np
 import pytest
 from pytest import approx
@@ -34,6 +36,11 @@ def profiles(width=1.0, blur=(0.15, 0.12)):
 ALIGNED = ([0, 1, 0], [0, 0, 1], [1, 0, 0])
 TURNED = ([0, 0.8, 0.6], [0, -0.6, 0.8], [-1, 0, 0])
 PARTS = np.array([0, 9, 24])
+
+
+def test_the_error_function_is_that_of_the_library():
+    for x in np.linspace(-6.5, 6.5, 4001):
+        assert abs(_scoring_kernels._erf(x) - erf(x)) < 1e-14
 
 
 @pytest.mark.parametrize("axes", [ALIGNED, TURNED])
