@@ -1,4 +1,4 @@
-"""A page of this program in headless Chromium, for benchmarks."""
+"""Pages of this program in headless Chromium, for benchmarks and the pictures of the documents."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dosegrad.web.security import Access
 from dosegrad.web.server import make_server
 
-__all__ = ["find_browser", "served_page"]
+__all__ = ["SIZE", "find_browser", "served_browser", "served_page"]
+
+#: Of a page, CSS pixels.
+SIZE: Final = {"width": 1440, "height": 900}
 
 
 def find_browser() -> str:
@@ -31,8 +34,8 @@ def find_browser() -> str:
 
 
 @contextmanager
-def served_page(folder: Path | None) -> Iterator[tuple[Any, str]]:
-    """An empty page, and the address of a server that runs in a thread of this process."""
+def served_browser(folder: Path | None) -> Iterator[tuple[Any, str]]:
+    """A browser, and the address of a server that runs in a thread of this process."""
     from playwright.sync_api import sync_playwright
 
     browser_path = find_browser()
@@ -42,10 +45,17 @@ def served_page(folder: Path | None) -> Iterator[tuple[Any, str]]:
     while not server.started:
         time.sleep(0.05)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    print(f"cores {os.cpu_count()}, load {os.getloadavg()[0]:.1f}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        yield browser.new_page(viewport={"width": 1440, "height": 900}), url
+        yield browser, url
         browser.close()
     server.should_exit = True
     thread.join(timeout=5)
+
+
+@contextmanager
+def served_page(folder: Path | None) -> Iterator[tuple[Any, str]]:
+    """An empty page, and the address of a server that runs in a thread of this process."""
+    with served_browser(folder) as (browser, url):
+        print(f"cores {os.cpu_count()}, load {os.getloadavg()[0]:.1f}")
+        yield browser.new_page(viewport=SIZE), url

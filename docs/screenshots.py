@@ -7,21 +7,17 @@ small.
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import sys
-import threading
-import time
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from dosegrad.web.security import Access
-from dosegrad.web.server import make_server
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent / "benchmarks"))
+from browsing import SIZE, served_browser  # noqa: E402
 
-IMAGES = Path(__file__).parent / "images"
-SIZE = {"width": 1440, "height": 900}
+IMAGES = DOCS / "images"
 
 
 def settled(page: Page) -> None:
@@ -80,25 +76,11 @@ PAGES = {"planner2d": planner2d, "probe": probe, "workspace": workspace}
 
 def main() -> None:
     """Take every picture, light and dark."""
-    chromium = (
-        os.environ.get("DOSEGRAD_BROWSER")
-        or shutil.which("chromium")
-        or shutil.which("google-chrome")
-    )
-    if chromium is None:
-        sys.exit("neither Chromium nor Chrome is installed")
-    server = make_server(port=0, host="127.0.0.1", folder=None, access=Access())
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with served_browser(None) as (browser, url):
         for name in sys.argv[1:] or PAGES:
             prepare = PAGES[name]
             for theme in ("light", "dark"):
-                page = browser.new_page(viewport=SIZE, color_scheme=theme)  # type: ignore[arg-type]
+                page = browser.new_page(viewport=SIZE, color_scheme=theme)
                 prepare(page, url)
                 picture = Image.open(io.BytesIO(page.screenshot()))
                 path = IMAGES / f"{name}-{theme}.png"
@@ -107,9 +89,6 @@ def main() -> None:
                 ).save(path, optimize=True)
                 print(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
                 page.close()
-        browser.close()
-    server.should_exit = True
-    thread.join(timeout=5)
 
 
 if __name__ == "__main__":

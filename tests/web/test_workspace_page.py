@@ -8,6 +8,11 @@ import os
 import signal
 
 import pytest
+from pydicom import dcmread
+from pydicom.uid import generate_uid
+
+from dosegrad.io.dicom.writing.study import write_dicom
+from dosegrad.patient.phantoms import phantom
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +123,33 @@ def test_a_plan_is_made_judged_and_exported(page, served):
         link.click()
     assert download.value.suggested_filename == "browser.npz"
     assert served.get("/api/workspace/files?path=browser-dicom").status == 200
+
+
+def test_one_of_several_structure_sets_is_chosen(clean_page, served):
+    folder = served.folder / "sets"
+    write_dicom(folder, patient=phantom("disc-2d"))
+    (first,) = [p for p in folder.rglob("*.dcm") if dcmread(p).Modality == "RTSTRUCT"]
+    again = dcmread(first)
+    again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    next(r for r in again.StructureSetROISequence if r.ROIName == "Organ").ROIName = "Later"
+    again.save_as(first.with_name("later.dcm"))
+    clean_page.goto(f"{served.url}/workspace")
+    settled(clean_page)
+    clean_page.get_by_role("button", name="sets").click()
+    dialog = clean_page.get_by_role("dialog", name="Choose a structure set")
+    dialog.get_by_role("button", name="later.dcm").wait_for()
+    clean_page.keyboard.press("Escape")
+    settled(clean_page)
+    assert dialog.count() == 0
+    clean_page.get_by_role("button", name="sets").click()
+    dialog.get_by_role("button", name="later.dcm").click()
+    slice_of(clean_page, "Axial").wait_for()
+    settled(clean_page)
+    assert clean_page.get_by_label("Show Later").count() == 1
+    clean_page.reload()
+    slice_of(clean_page, "Axial").wait_for()
+    settled(clean_page)
+    assert clean_page.get_by_label("Show Later").count() == 1
 
 
 def test_a_name_that_leads_out_is_refused_in_words(page, served):

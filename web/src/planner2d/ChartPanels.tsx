@@ -1,6 +1,6 @@
 // Curves below the picture, and the probe that shows every factor.
 import { useMemo } from "preact/hooks";
-import { Chart } from "../shared/Chart";
+import { Chart, useHeight } from "../shared/Chart";
 import { DISTINCT } from "../shared/colours";
 import type { Store } from "./store";
 
@@ -13,6 +13,7 @@ export function colourOf(store: Store, name: string): string {
 
 export function DvhPanel({ store }: { store: Store }) {
   const header = store.picture?.header;
+  const height = useHeight(210, 330);
   const shown = header?.structures.filter((s) => s.dvh.length > 0) ?? [];
   const names = shown.map((s) => s.name).join(";");
   const data = useMemo(() => {
@@ -45,7 +46,7 @@ export function DvhPanel({ store }: { store: Store }) {
         yLabel="Volume (%)"
         data={data}
         series={series}
-        height={210}
+        height={height}
         yRange={[0, 102]}
       />
       <ul class="legend" aria-hidden="true">
@@ -62,6 +63,7 @@ export function DvhPanel({ store }: { store: Store }) {
 
 export function CurvePanel({ store }: { store: Store }) {
   const { curves, plan } = store;
+  const height = useHeight(190, 270);
   const beam = plan.beams[curves?.beam ?? -1];
   const colour = ["#0b82d8"];
   const series = useMemo(() => [{ label: "Dose", colour: colour[0]! }], []);
@@ -80,7 +82,7 @@ export function CurvePanel({ store }: { store: Store }) {
           yLabel="Dose (Gy)"
           data={depth}
           series={series}
-          height={190}
+          height={height}
         />
         <Chart
           description={`Dose of ${title} across the isocentre; ${summary(profile)}`}
@@ -88,7 +90,7 @@ export function CurvePanel({ store }: { store: Store }) {
           yLabel="Dose (Gy)"
           data={profile}
           series={series}
-          height={190}
+          height={height}
         />
       </div>
     </section>

@@ -64,7 +64,6 @@ export function PlannerPage() {
                 Probe
               </button>
               <span class="grow" />
-              <Summary store={store} />
               <button
                 class="primary"
                 disabled={store.busy || store.plan.beams.length === 0}
@@ -73,6 +72,7 @@ export function PlannerPage() {
               >
                 {store.busy ? "Optimising …" : "Optimise weights"}
               </button>
+              <Summary store={store} />
             </div>
             <Stage store={store} look={look} tool={tool} section={section} onDrawn={drawn} />
             <Legend store={store} />

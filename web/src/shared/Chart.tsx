@@ -1,5 +1,5 @@
 // Curves by uPlot, in the colours of the theme and with a description for those who do not see them.
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { cssColour } from "./theme";
 
@@ -32,6 +32,18 @@ export interface ChartProps {
   xRange?: [number, number];
   yRange?: [number, number];
   marks?: Mark[];
+}
+
+/** A height, px: the second one on pages that are wide enough for charts beside all else. */
+export function useHeight(low: number, high: number): number {
+  const measure = () => (innerWidth >= 1900 && innerHeight >= 1000 ? high : low);
+  const [height, setHeight] = useState(measure());
+  useEffect(() => {
+    const follow = () => setHeight(measure());
+    addEventListener("resize", follow);
+    return () => removeEventListener("resize", follow);
+  }, []);
+  return height;
 }
 
 export function Chart(props: ChartProps) {

@@ -356,7 +356,7 @@ def _keep(case: Case, desk: Desk, plan: Plan) -> None:
     desk.check()
     case.plan, case.comparison, case.front = plan, None, None
     desk.progress("evaluating", 0.3)
-    desk.log(plan.message)
+    desk.log(plan.message.replace("max_iterations", "'Iterations at most'"))
     views.show_all(case, desk)
 
 
