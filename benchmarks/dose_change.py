@@ -34,7 +34,9 @@ def main(mode: str = "range-frame", every: str = "1") -> None:
     predict, prepared = measure(prepare)
     change, predicted = measure(lambda: predict(swollen.ct))
     dose, recomputed = measure(lambda: dg.compute_dose(swollen, plan, engine=engine))
-    print(f"{mode}, {plan.n_spots} spots; {predict}")
+    planned = dg.compute_dose(patient, plan, engine=engine)
+    means = [d.mean(patient.structure("Brainstem")) for d in (planned, dose)]
+    print(f"{mode}, {plan.n_spots} spots; {predict}; {means[1] - means[0]:+.4g} recomputed")
     print(f"prepare    {prepared.cpu_s:8.2f} s CPU, {prepared.growth_mb:.0f} MB more while at it")
     print(f"predict    {predicted.cpu_s:8.2f} s CPU: {change}")
     print(f"recompute  {recomputed.cpu_s:8.2f} s CPU: {dose}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from dosegrad.dose import Dose
 from dosegrad.engines.yoda.engine import Yoda
 from dosegrad.engines.yoda.response_builder import prepare_response
 from dosegrad.engines.yoda.spot_gradient import PARAMETERS, Parameter, differentiate_spots
-from dosegrad.errors import unknown_name
+from dosegrad.errors import SettingsError, unknown_name
 from dosegrad.geometry.grid import Grid
 from dosegrad.geometry.resample import resample
 from dosegrad.patient.medium import Medium
@@ -85,8 +85,20 @@ def by_weights(
 
 
 def names_in(given: str | Sequence[str]) -> tuple[str, ...]:
-    """Names, of which a single one may come without a sequence about it."""
-    return (given,) if isinstance(given, str) else tuple(given)
+    """Names, of which a single one may come without a sequence about it.
+
+    Raises
+    ------
+    SettingsError
+        If these are no names.
+    """
+    names = (given,) if isinstance(given, str) else given
+    found = tuple(names) if isinstance(names, Iterable) else (None,)
+    if not all(isinstance(name, str) for name in found):
+        raise SettingsError(
+            f"{given!r} holds no names; give one, such as 'CTV', or several in a list."
+        )
+    return found
 
 
 def by_hounsfield_units(patient: Patient, grid: Grid, by_density: Array) -> Dose:

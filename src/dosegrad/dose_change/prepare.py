@@ -229,12 +229,18 @@ def prepare_dose_change(
     CapabilityError
         If the engine has no adjoint.
     PlanError
-        If no spot of the plan reaches what responds, nor would with 40 mm more of range.
+        If there is no patient or plan, or no spot of it reaches what responds, nor would with
+        40 mm more of range.
     BeamError
         If the beams were made for another patient position, or a spot misses the patient.
     EnergyError
         If an energy is outside the tables.
     """
+    if not isinstance(patient, Patient) or not isinstance(plan, Plan):
+        raise PlanError(
+            f"a dose change is prepared for a patient and a plan, not for {type(patient).__name__} "
+            f"and {type(plan).__name__}; give a Patient, then a Plan."
+        )
     chosen = resolve_engine(engine)
     if not isinstance(chosen, Yoda):
         raise CapabilityError(

@@ -86,7 +86,10 @@ def _wishes(response: Response) -> list[StructureObjective] | None:
         return [response]
     if isinstance(response, Mapping):
         groups = {n: g if isinstance(g, list | tuple) else [g] for n, g in response.items()}
-        return [objective.on(name) for name, group in groups.items() for objective in group]
+        pairs = [(name, objective) for name, group in groups.items() for objective in group]
+        if not pairs or any(isinstance(o, type) or not hasattr(o, "on") for _, o in pairs):
+            return None
+        return [objective.on(name) for name, objective in pairs]
     found = list(response) if isinstance(response, list | tuple) else []
     return found if found and all(isinstance(r, StructureObjective) for r in found) else None
 

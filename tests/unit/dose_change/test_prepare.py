@@ -207,6 +207,15 @@ def test_bad_plans_and_responses():
         prepare("Far")
     with pytest.raises(UnknownNameError, match="Fra"):
         prepare(obj.MeanDose().on("Fra"))
+    for bad in ({"Far": [5]}, {}, [], None, {"Far": obj.MeanDose}):
+        with pytest.raises(SettingsError, match="no response"):
+            prepare_dose_change(patient(), plan(), response=bad, engine=ENGINE)
+    for bad in (5, None, [5], [None, "Far"]):
+        with pytest.raises(SettingsError, match="holds no names"):
+            prepare(structures=bad)
+    for pair in ((None, plan()), (patient(), None), (plan(), patient())):
+        with pytest.raises(PlanError, match="for a patient and a plan"):
+            prepare_dose_change(*pair, response=obj.MeanDose().on("Far"), engine=ENGINE)
     with pytest.raises(SettingsError, match="no dose grid"):
         prepare(grid="4mm")
     with pytest.raises(SettingsError, match="no dose grid"):
