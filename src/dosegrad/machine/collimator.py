@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dosegrad.arrays import Array, readonly
+from dosegrad.arrays import Array, BoolArray, readonly
 from dosegrad.errors import MachineError
 
 __all__ = ["ArcLimits", "MultileafCollimator"]
 
 #: Positions may miss a limit by this much, mm: rounding.
 _ROUNDING = 1e-6
+#: How far behind a jaw closed pairs wait, mm.
+_BEHIND = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +109,31 @@ class MultileafCollimator:
     def broken_limits(self, left: Array, right: Array) -> tuple[str, ...]:
         """What tips at ``left`` and ``right`` (n, pairs), mm, ask beyond the limits, in words."""
         return tuple(self._broken(np.atleast_2d(left), np.atleast_2d(right)))
+
+    def waiting(
+        self, left: Array, right: Array, closed: BoolArray, jaws: tuple[float, float]
+    ) -> tuple[Array, Array]:
+        """Tips (pairs,) of which those that are ``closed`` wait behind one of both ``jaws``, mm.
+
+        On the side, and as far behind, as no limit minds; 5 mm behind the left one where that is
+        so, or where none is.
+        """
+        half = 0.5 * self.minimum_gap
+        least = half + self.leaf_end_offset
+        far = max(_BEHIND, least)
+        found = []
+        low, high = half - self.over_travel, self.over_travel - half
+        for middle in (
+            min(jaws[0] - far, high),
+            max(jaws[1] + far, low),
+            min(jaws[0] - least, high),
+            max(jaws[1] + least, low),
+        ):
+            tips = np.where(closed, middle - half, left), np.where(closed, middle + half, right)
+            if not self.broken_limits(*tips):
+                return tips
+            found.append(tips)
+        return found[0]
 
     def _broken(self, left: Array, right: Array) -> Iterator[str]:
         gap = float((right - left).min(initial=np.inf))

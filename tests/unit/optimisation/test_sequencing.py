@@ -178,3 +178,59 @@ def test_wrong_options_are_told(linac):
     )
     with pytest.raises(PlanError, match="beside the leaves"):
         sequence(far)
+
+
+def wide_plan(linac, *, interdigitation=True, **limits):
+    """A field 330 mm wide under tight leaves."""
+    tight = {"transmission": 0.0, "jaw_transmission": 0.0, "interdigitation": interdigitation}
+    leaves = replace(linac.collimator, **tight, **limits)
+    x, y = np.meshgrid(10.0 * np.arange(33) - 160.0, 10.0 * np.arange(4) - 15.0)
+    weights = 20.0 * np.random.default_rng(1).integers(0, 6, x.size)
+    return leaves, Plan.from_bixels(
+        replace(linac, collimator=leaves),
+        gantry=0,
+        isocentre=(0, 0, 0),
+        x=x.ravel(),
+        y=y.ravel(),
+        width=10.0,
+        weight=weights,
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["engel", "siochi", "xia-verhey"])
+def test_a_field_too_wide_for_its_leaves_is_parted(linac, algorithm):
+    """Wider than a bank spans, and beyond where tips may go past the axis: jaws make that edge."""
+    leaves, wide = wide_plan(linac)
+    plan = sequence(wide, levels=5, algorithm=algorithm)
+    assert leaves.broken_limits(plan.apertures.left, plan.apertures.right) == ()
+    assert np.ptp(plan.apertures.jaws[:, :2]) > leaves.span
+    assert "the field at gantry 0° in " in plan.message
+    edges = 10.0 * np.arange(34) - 165.0, 5.0 * np.arange(9) - 20.0
+    fluence = segment_fluence(leaves, plan.apertures, *edges).reshape(4, 2, 33).mean(axis=1)
+    assert fluence.ravel() == approx(plan.weights, abs=1e-9)
+    assert plan.weights.sum() == approx(wide.weights.sum(), rel=0.05)
+
+
+@pytest.mark.parametrize("limits", [{"span": 30.0}, {"over_travel": 20.0}])
+@pytest.mark.parametrize("passing", [True, False])
+def test_narrow_limits_of_leaves_are_kept(linac, limits, passing):
+    strict = replace(linac.collimator, interdigitation=passing, **limits)
+    weights = np.random.default_rng(3).uniform(0.0, 100.0, (6, 14))
+    plan = sequence(plan_of(replace(linac, collimator=strict), weights))
+    assert strict.broken_limits(plan.apertures.left, plan.apertures.right) == ()
+    assert plan.weights.sum() == approx(weights.sum(), rel=0.05)
+
+
+def test_fields_that_leaves_cannot_deliver_are_refused(linac):
+    weights = np.random.default_rng(3).uniform(0.0, 100.0, (6, 7))
+    cases = {
+        "reach": (10.0, r"mm from the axis \(at most 10 mm"),
+        "minimum_gap": (6.0, "come within"),
+    }
+    for name, (value, words) in cases.items():
+        strict = replace(linac.collimator, **{name: value})
+        with pytest.raises(PlanError, match=f"gantry 0°, not even column by column.*{words}"):
+            sequence(plan_of(replace(linac, collimator=strict), weights))
+    bound = replace(linac, collimator=replace(linac.collimator, interdigitation=False))
+    with pytest.raises(SettingsError, match="may not pass opposing neighbours"):
+        sequence(plan_of(bound, weights), interdigitation=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import Final, Literal, TypeAlias
 
@@ -20,13 +22,8 @@ from dosegrad.optimisation.sequencing.fluence import (
     overlap_of_doses,
     quantise,
 )
-from dosegrad.optimisation.sequencing.shapes import (
-    NEIGHBOURS,
-    LeafRules,
-    Sequencer,
-    Shape,
-    sum_of,
-)
+from dosegrad.optimisation.sequencing.pieces import Piece, part_field, units_between_jaws
+from dosegrad.optimisation.sequencing.shapes import LeafRules, Levels, Sequencer, sum_of
 from dosegrad.plan import Plan
 from dosegrad.progress import report
 
@@ -46,8 +43,6 @@ Leakage: TypeAlias = Literal["compensate", "ignore"]
 
 #: Rounds in which leakage, which follows from the total MU, is made good.
 _ROUNDS: Final = 3
-#: How far behind a jaw closed pairs wait, mm.
-_BEHIND: Final = 5.0
 
 
 def sequence(
@@ -63,9 +58,10 @@ def sequence(
 
     The fluence of each beam is replaced by whole levels under the leaf pairs, chosen so that the
     dose is nearest to that of the fluence; then shapes are found whose sum is exactly these levels.
-    The jaws of a beam enclose all its shapes. Leaf tips stand so that radiation edges, which lie
-    behind rounded ends, fall on the edges of bixels. The dose of the apertures is not that of the
-    fluence: compute it, ``compute_dose(patient, plan)``.
+    The jaws of a beam enclose all its shapes. A field that is too wide for the limits of the leaves
+    is parted into strips, each with jaws of its own; the message says so. Leaf tips stand so that
+    radiation edges, which lie behind rounded ends, fall on the edges of bixels. The dose of the
+    apertures is not that of the fluence: compute it, ``compute_dose(patient, plan)``.
 
     Parameters
     ----------
@@ -76,7 +72,8 @@ def sequence(
     algorithm
         ``"engel"``: least MU and few shapes; ``"siochi"``, ``"xia-verhey"``.
     interdigitation
-        Whether leaves may pass opposing neighbours; by default what the machine can.
+        Whether leaves may pass opposing neighbours; by default what the machine can. It may not be
+        more than that.
     tongue_and_groove
         ``"avoid"``: neighbouring rows are open together for as long as they can be.
     leakage
@@ -91,9 +88,10 @@ def sequence(
     CapabilityError
         If the machine has no leaves.
     PlanError
-        If the bixels of a beam lie on no lattice, beside the leaves, or the plan has no fluence.
+        If the bixels of a beam lie on no lattice, beside or beyond the reach of the leaves, or are
+        narrower than their least gap, or the plan has no fluence.
     SettingsError, UnknownNameError
-        If an option is out of its range.
+        If an option is out of its range, or the machine forbids what it asks for.
 
     References
     ----------
@@ -106,6 +104,11 @@ def sequence(
     if leakage not in ("compensate", "ignore"):
         raise unknown_name("choice of leakage", leakage, ("compensate", "ignore"))
     may_pass = collimator.interdigitation if interdigitation is None else interdigitation
+    if may_pass and not collimator.interdigitation:
+        raise SettingsError(
+            f"interdigitation=True is not possible: leaves of machine {machine.name!r} may not "
+            "pass opposing neighbours. Leave it out."
+        )
     rules = LeafRules(may_pass, tongue_and_groove == "avoid")
     if not plan.weights.any():
         raise PlanError("the plan has no fluence to deliver; optimise it first.")
@@ -116,18 +119,24 @@ def sequence(
     numbers: list[int] = []
     openings: list[Aperture] = []
     units: list[float] = []
+    parted: list[str] = []
     for index in range(len(plan.beams)):
         part = plan.beams.columns_of(index)
         if not fluence[part].any():
             continue
         raster = leaf_raster(plan.beams, index, collimator)
-        step, shapes = _beam_shapes(
-            machine, raster, fluence[part], decompose, rules, levels=levels, passing=passing
+        gantry = plan.beams[index].gantry
+        divide = partial(part_field, collimator, raster, gantry, decompose, rules)
+        step, pieces = _beam_pieces(
+            machine, raster, fluence[part], divide, levels=levels, passing=passing
         )
-        delivered[part] = step * raster.fluence_of(sum_of(shapes, raster.shape))
-        openings += _apertures(collimator, raster, shapes, may_pass)
-        units += [step * shape.weight for shape in shapes]
-        numbers += [index] * len(shapes)
+        for piece in pieces:
+            delivered[part] += step * raster.fluence_of(sum_of(piece.shapes, raster.shape))
+            openings += piece.openings
+            units += [step * shape.weight for shape in piece.shapes]
+            numbers += [index] * len(piece.shapes)
+        if len(pieces) > 1:
+            parted.append(f"the field at gantry {gantry:g}° in {len(pieces)} parts")
         report("sequencing", (index + 1) / len(plan.beams), f"{len(openings)} segments")
     options = {
         "levels": levels,
@@ -143,7 +152,7 @@ def sequence(
         dose=None,
         objective=None,
         history=(),
-        message=f"sequenced by {algorithm} at {levels} levels",
+        message=_message(algorithm, levels, parted),
         provenance={**plan.provenance, "sequencing": options},
         scenario_doses=(),
     )
@@ -169,80 +178,39 @@ def _algorithm(name: str, levels: int) -> Sequencer:
     return found
 
 
-def _beam_shapes(
+def _message(algorithm: str, levels: int, parted: list[str]) -> str:
+    words = f"sequenced by {algorithm} at {levels} levels"
+    if not parted:
+        return words
+    return f"{words}; {', '.join(parted)}: wider than leaves can deliver at once"
+
+
+def _beam_pieces(
     machine: PhotonMachine,
     raster: LeafRaster,
     fluence: Array,
-    decompose: Sequencer,
-    rules: LeafRules,
+    part: Callable[[Levels], tuple[Piece, ...]],
     *,
     levels: int,
     passing: float,
-) -> tuple[float, tuple[Shape, ...]]:
-    """MU of a level, and the shapes of one beam; leakage ``passing`` is made good."""
+) -> tuple[float, tuple[Piece, ...]]:
+    """MU of a level, and the pieces of one beam; leakage ``passing`` is made good."""
     alike = overlap_of_doses(machine, raster.width, int(raster.places.max()))
-    total, step = 0.0, 0.0
-    shapes: tuple[Shape, ...] = ()
+    step = 0.0
+    leaking = np.zeros(fluence.size)
+    pieces: tuple[Piece, ...] = ()
     for _ in range(_ROUNDS):
         # what leaves let through reaches every bixel; open ones get the rest of each unit
-        wanted = (fluence - passing * total) / (1.0 - passing)
+        wanted = (fluence - passing * leaking) / (1.0 - passing)
         found = quantise(raster, wanted, alike, levels)
         if not found.levels.any():
             break
-        shapes = decompose(found.levels, rules)
-        n_units = sum(shape.weight for shape in shapes)
+        pieces = part(found.levels)
+        units = units_between_jaws(raster, pieces)
         # what leaks follows the units of these shapes, not of those before; the sum stays
         open_ = (1.0 - passing) * float(raster.fluence_of(found.levels).sum())
-        leaking = passing * fluence.size
-        step = (found.step * open_ + leaking * total) / (open_ + leaking * n_units)
-        total = step * n_units
+        step = (found.step * open_ + passing * leaking.sum()) / (open_ + passing * units.sum())
+        leaking = step * units
         if passing == 0.0:
             break
-    return step, shapes
-
-
-def _apertures(
-    collimator: MultileafCollimator,
-    raster: LeafRaster,
-    shapes: tuple[Shape, ...],
-    may_pass: bool,
-) -> list[Aperture]:
-    """Jaws and tips of each shape; closed pairs wait behind a jaw where they may."""
-    opened = sum_of(shapes, raster.shape) > 0
-    rows, columns = np.flatnonzero(opened.any(axis=1)), np.flatnonzero(opened.any(axis=0))
-    sides, half = collimator.boundaries, 0.5 * collimator.minimum_gap
-    x1, x2 = float(raster.x_edges[columns[0]]), float(raster.x_edges[columns[-1] + 1])
-    y1, y2 = float(sides[raster.pairs[rows[0]]]), float(sides[raster.pairs[rows[-1]] + 1])
-    found = []
-    for shape in shapes:
-        left = np.full(collimator.pairs, x1 - _BEHIND - half)
-        right = left + collimator.minimum_gap
-        tips = _tips(collimator, raster.x_edges, shape, may_pass)
-        moved = shape.is_open if may_pass else np.ones(shape.left.size, dtype=bool)
-        left[raster.pairs[moved]], right[raster.pairs[moved]] = tips[0][moved], tips[1][moved]
-        if not may_pass:  # pairs beyond the field stand as the outermost ones of it
-            first, last = raster.pairs[0], raster.pairs[-1]
-            left[:first], right[:first] = left[first], right[first]
-            left[last + 1 :], right[last + 1 :] = left[last], right[last]
-        found.append(Aperture((x1, x2, y1, y2), left, right))
-    return found
-
-
-def _tips(
-    collimator: MultileafCollimator, x_edges: Array, shape: Shape, may_pass: bool
-) -> tuple[Array, Array]:
-    """Tips (rows,) of both banks whose radiation edges are those of the shape, mm.
-
-    Where leaves may not pass each other and those of neighbouring pairs meet at one edge, tips
-    stand at the edge itself: the opening is wider there by the offset of rounded ends.
-    """
-    inset = np.full((2, shape.left.size), collimator.leaf_end_offset)
-    if not may_pass:
-        for here, there in (NEIGHBOURS, NEIGHBOURS[::-1]):
-            inset[0, here][shape.left[here] == shape.right[there]] = 0.0
-            inset[1, here][shape.right[here] == shape.left[there]] = 0.0
-    low, high = x_edges[shape.left], x_edges[shape.right]
-    half = 0.5 * collimator.minimum_gap
-    left = np.where(shape.is_open, low + inset[0], low - half)
-    right = np.where(shape.is_open, high - inset[1], low + half)
-    return left, right
+    return step, pieces
