@@ -12,6 +12,7 @@ from scipy.ndimage import binary_dilation
 
 from dosegrad.checks.subjects import covering, part_of
 from dosegrad.dose import Dose
+from dosegrad.dose_change.anatomy import body_today
 from dosegrad.engines.yoda.engine import Yoda
 from dosegrad.errors import PatientError
 from dosegrad.evaluation.clinical_goals import Goal, evaluate
@@ -235,13 +236,13 @@ def compute_on(patient: Patient, plan: Plan, grid: Grid, engine: Yoda) -> Dose:
 
 
 def with_ct(patient: Patient, today: CT) -> Patient:
-    """The patient with another CT on the same grid, and the outline of the body that it shows.
+    """The patient with another CT on the same grid, and the body that dose changes take it for.
 
     What is more than 30 mm outside the outline of the plan, such as a couch, stays outside.
     """
     found = replace(patient, ct=today)
-    external = patient.external
-    if external is None:
+    external, shown = patient.external, body_today(patient, today)
+    if external is None or shown is None:
         return found
     before = external.mask(today.grid)
     steps = [max(round(_MARGIN / s), 1) for s in today.grid.spacing]
@@ -249,7 +250,6 @@ def with_ct(patient: Patient, today: CT) -> Patient:
     for axis, n in enumerate(steps):
         line = np.ones([2 * n + 1 if k == axis else 1 for k in range(3)], dtype=bool)
         near = binary_dilation(near, line)
-    shown = replace(patient, ct=today, structures={}, objectives={}).body_mask()
     outline = replace(external, shape=MaskShape(today.grid, shown & near))
     return replace(found, structures={**patient.structures, external.name: outline})
 

@@ -138,6 +138,19 @@ def test_todays_body_is_that_of_todays_ct_without_couch(small):
     assert not found[:, -1, :].any()
 
 
+def test_lung_that_opens_to_the_outside_is_body_in_the_recomputed_dose_too(small):
+    ct, before = small.patient.ct, small.patient.body_mask()
+    hu = np.array(ct.hu)
+    top = np.argwhere(before)[:, 1].min()
+    k, i = (n // 2 for n in (ct.grid.shape[0], ct.grid.shape[2]))
+    open_lung = np.zeros(hu.shape, dtype=bool)
+    open_lung[k - 3 : k + 4, : top + 8, i - 3 : i + 4] = True
+    hu[open_lung & before] = -700.0
+    found = with_ct(small.patient, CT(ct.grid, hu)).body_mask()
+    assert np.count_nonzero(open_lung & before) > 100
+    assert np.count_nonzero(before & ~found) < 0.05 * np.count_nonzero(open_lung & before)
+
+
 def test_what_cannot_be_is_told(small):
     ct = small.patient.ct
     with pytest.raises(PatientError, match=r"today's CT shows .* position FFS"):
