@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from dosegrad.cli.batch_table import Row, as_table, earlier_row, exit_code, row_of, write_table
 from dosegrad.cli.batch_tasks import Made, carry_out_job, prepare_job
-from dosegrad.cli.console import Json, Quiet, say, say_json, working
+from dosegrad.cli.console import ExitCode, Json, Quiet, say, say_json, warn, working
 from dosegrad.cli.output import output_folder
 from dosegrad.cli.tables import print_table
 from dosegrad.errors import CapabilityError, DosegradError, SettingsError
@@ -20,6 +22,9 @@ from dosegrad.executor import Executor, Serial, resolve_executor
 from dosegrad.progress import report
 
 __all__ = ["batch"]
+
+#: Errors that need no traceback: their message says what to do.
+_FORESEEN: Final = (DosegradError, OSError, MemoryError)
 
 
 def batch(
@@ -52,12 +57,20 @@ def batch(
             if (row := earlier_row(name, path, out / name)) is not None:
                 rows[name] = row
     left = {name: path for name, path in files.items() if name not in rows}
-    with working(silent=quiet or as_json), _executor(cluster, workers) as executor:
-        report("plans", len(rows) / len(files), f"{len(rows)} from an earlier run")
-        for row in _planned(executor, left, out):
-            rows[row.plan] = row
-            write_table(list(rows.values()), out)
-            report("plans", len(rows) / len(files), f"{row.plan}: {row.state}")
+    try:
+        with working(silent=quiet or as_json), _executor(cluster, workers) as executor:
+            report("plans", len(rows) / len(files), f"{len(rows)} from an earlier run")
+            for row in _planned(executor, left, out):
+                rows[row.plan] = row
+                write_table(list(rows.values()), out)
+                report("plans", len(rows) / len(files), f"{row.plan}: {row.state}")
+    except KeyboardInterrupt:
+        warn(
+            "interrupted",
+            f"{len(rows)} of {len(files)} plans are in {out.resolve()}; the same command goes on "
+            "with the others.",
+        )
+        return ExitCode.INTERRUPTED
     found = [rows[name] for name in files]
     write_table(found, out)
     if as_json:
@@ -112,14 +125,20 @@ def _planned(executor: Executor, files: dict[str, Path], out: Path) -> Iterator[
     names = list(files)
     jobs = (prepare_job(path) for path in files.values())
     for number, made in executor.each(carry_out_job, jobs):
-        name = names[number]
+        yield _row(names[number], made, out / names[number])
+
+
+def _row(name: str, made: Made | Exception, path: Path) -> Row:
+    """The row of a plan whose results go to ``path``; one that failed stops no other."""
+    if not isinstance(made, Exception):
         try:
-            if isinstance(made, Exception):
-                raise made
-            _write(made, out / name)
-            yield row_of(name, json.loads(made.files["report.json"]), "done", made.seconds)
-        except (DosegradError, OSError, MemoryError) as error:
-            yield Row(name, "failed", error=f"{type(error).__name__}: {error}")
+            _write(made, path)
+            return row_of(name, json.loads(made.files["report.json"]), "done", made.seconds)
+        except OSError as error:
+            made = error
+    if not isinstance(made, _FORESEEN):
+        sys.stderr.write("".join(traceback.format_exception(made)))
+    return Row(name, "failed", error=f"{type(made).__name__}: {made}")
 
 
 def _write(made: Made, path: Path) -> None:

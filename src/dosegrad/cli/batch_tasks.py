@@ -68,14 +68,18 @@ def prepare_job(path: Path) -> Job:
         return Job(error=error)
 
 
-def carry_out_job(job: Job) -> Made:
-    """The plan of a job, as files.
+def carry_out_job(job: Job) -> Made | Exception:
+    """The plan of a job, as files; or why it cannot be planned, which is no failure of the worker.
 
-    Raises
-    ------
-    DosegradError
-        If it cannot be planned.
+    Only what nobody foresaw is raised.
     """
+    try:
+        return _carried_out(job)
+    except (DosegradError, OSError, MemoryError) as error:
+        return error
+
+
+def _carried_out(job: Job) -> Made:
     start = time.monotonic()
     if job.error is not None:
         raise job.error

@@ -14,6 +14,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
+import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,19 +50,50 @@ def connect(cluster: Any) -> DaskExecutor:
         If it is neither, or nobody answers.
     """
     if isinstance(cluster, distributed.Client):
+        if cluster.status != "running":
+            raise SettingsError(
+                f"the Dask client given as cluster is {cluster.status}; connect a new one to the "
+                "scheduler, and keep it open while it is used."
+            )
         return DaskExecutor(cluster)
     if not isinstance(cluster, str):
         raise SettingsError(
             f"cluster {cluster!r} is neither a Dask client nor the address of a scheduler; give "
             'one of these, such as "tcp://10.0.0.5:8786".'
         )
+    _wait_for_answer(cluster)
     try:
         return DaskExecutor(distributed.Client(cluster, timeout=_PATIENCE, set_as_default=False))
     except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"no Dask scheduler answers at {cluster!r} ({error}); start one with 'dask scheduler' "
-            "and give the address that it prints."
-        ) from error
+        raise _no_answer(cluster, error) from error
+
+
+def _wait_for_answer(address: str) -> None:
+    """Wait until something listens at an address; Dask itself would log what fails meanwhile."""
+    try:
+        scheme, host, port = re.fullmatch(r"(?:(\w+)://)?(.+?)(?::(\d+))?/*", address).groups()  # type: ignore[union-attr]
+    except AttributeError as error:
+        raise _no_answer(address, "it is no address") from error
+    if scheme not in (None, "tcp", "tls"):
+        return  # another protocol, which Dask knows or refuses at once
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            socket.create_connection((host, int(port or 8786)), timeout=_PATIENCE).close()
+            return
+        except socket.gaierror as error:  # no such name: waiting does not help
+            raise _no_answer(address, error) from error
+        except (OSError, OverflowError) as error:
+            if time.monotonic() > until:
+                raise _no_answer(address, error) from error
+            time.sleep(0.2)
+
+
+def _no_answer(address: str, reason: object) -> SettingsError:
+    return SettingsError(
+        f"no Dask scheduler answers at {address!r} ({reason}); start one with 'dask scheduler' and "
+        'give the address that it prints, such as "tcp://10.0.0.5:8786".'
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +138,7 @@ class DaskExecutor:
         for _ in range(_AHEAD * max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))):
             start()
         for future in running:
-            error = future.exception()
+            error = _error_of(future)
             yield numbers[future.key], future.result() if error is None else error
             start()
 
@@ -207,6 +240,25 @@ class DaskShards:
         return self.places.get(self.futures[number].key, "")
 
 
+def _error_of(future: Any) -> Exception | None:
+    """Why a task that has ended gave no result; ``None`` if it gave one."""
+    try:
+        error: Exception | None = future.exception()
+    except distributed.CancelledError as lost:
+        return PlanError(
+            f"the connection to the cluster was lost ({lost}); see whether its scheduler still "
+            "runs, then start the work again."
+        )
+    return _killed(error) if isinstance(error, distributed.KilledWorker) else error
+
+
+def _killed(error: Exception) -> PlanError:
+    return PlanError(
+        f"the cluster lost workers on the same task until it gave up ({error}); they most likely "
+        "ran out of memory. Start workers with more of it, or use more of them."
+    )
+
+
 def _ended(client: Any, futures: Sequence[Any]) -> Any:
     """Futures one by one, each when it has ended."""
     return distributed.as_completed(futures, loop=client.loop)
@@ -223,10 +275,7 @@ def _gathered(client: Any, futures: list[Any]) -> list[Any]:
     try:
         found: list[Any] = client.gather(futures)
     except distributed.KilledWorker as error:
-        raise PlanError(
-            f"the cluster lost several workers on the same task ({error}); they most likely ran "
-            "out of memory. Start workers with more of it, or use more of them."
-        ) from error
+        raise _killed(error) from error
     return found
 
 

@@ -35,6 +35,9 @@ _ROUND_PATIENCE: Final = 10
 _TOO_SOFT: Final = 2.0
 #: A scenario left out matters if a group is worse in it by this share.
 _MATTERS: Final = 0.01
+#: The last round of a maximum is repeated, without memory of its steps, until it lowers the
+#: objective by less than this share: on the plateaus of a maximum, decreases alone stop too early.
+_SETTLED: Final = 1e-3
 
 
 @dataclass(slots=True, eq=False)
@@ -115,13 +118,17 @@ class RobustCourse:
         while True:
             self.is_last = self.number >= n_rounds - 1
             allowed = n_left if self.is_last else max(1, int(_ROUND_SHARE * n_left))
+            before = self.value(weights)
             solution = self._round(weights, scale, allowed)
             weights, n_left = solution.variables, n_left - solution.n_iterations
-            if self.reached or n_left < 1:
+            if self.reached:
+                break
+            if n_left < 1:
+                solution = replace(solution, message=self._out_of_iterations())
                 break
             if self.begins_anew or self._widen(weights):
                 continue
-            if self.is_last:
+            if self.is_last and (n_rounds == 1 or self._has_settled(before, weights)):
                 break
             self.number += 1
         return replace(solution, message=self._message(solution), n_evaluations=self.n_evaluations)
@@ -219,6 +226,17 @@ class RobustCourse:
             soft > _TOO_SOFT * share * value > 0.0
             for soft, share, value in zip(self.softness, asked, values, strict=True)
         )
+
+    def _out_of_iterations(self) -> str:
+        return (
+            f"not converged: stopped after {self.solver.max_iterations} iterations, as many as "
+            "allowed; raise max_iterations to go on"
+        )
+
+    def _has_settled(self, before: float, weights: Array) -> bool:
+        """Whether the objective is hardly below the one ``before`` the round."""
+        value = self.value(weights)
+        return before - value <= _SETTLED * abs(value)
 
     def _message(self, solution: Solution) -> str:
         if self.reached:

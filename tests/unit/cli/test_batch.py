@@ -6,6 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dosegrad.cli.app import app
+from dosegrad.cli.batch_tasks import carry_out_job, prepare_job
+from dosegrad.errors import UnknownNameError
 from dosegrad.executor import Serial
 
 PLAN = """
@@ -89,12 +91,34 @@ def test_an_interruption_leaves_finished_plans_and_their_table(run, tmp_path, mo
 
     monkeypatch.setattr(Serial, "each", interrupted)
     files = ("plans/good.toml", "plans/missed.toml", "--out", "results", "--json")
-    assert run(*files).exit_code == 130
+    stopped = run(*files)
+    assert stopped.exit_code == 130
+    assert "1 of 2 plans are in" in stopped.stderr
+    assert "nothing written" not in stopped.stderr
     rows = json.loads((tmp_path / "results/batch.json").read_text())["plans"]
     assert [row["plan"] for row in rows] == ["good"]
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert states(run(*files)) == {"good": "kept", "missed": "done"}
+
+
+def test_an_unforeseen_error_stops_no_other_plan(run, tmp_path, monkeypatch):
+    def breaking(self, function, items):
+        for number, item in enumerate(items):
+            yield number, function(item) if number else ZeroDivisionError("of a worker")
+
+    monkeypatch.setattr(Serial, "each", breaking)
+    result = run("plans/missed.toml", "plans/good.toml", "--out", "results")
+    assert result.exit_code == 2
+    rows = json.loads((tmp_path / "results/batch.json").read_text())["plans"]
+    assert [(row["plan"], row["state"]) for row in rows] == [("missed", "failed"), ("good", "done")]
+    assert rows[0]["error"] == "ZeroDivisionError: of a worker"
+    assert "ZeroDivisionError: of a worker" in result.stderr
+
+
+def test_what_is_wrong_with_a_plan_is_no_failure_of_the_worker(run, tmp_path):
+    found = carry_out_job(prepare_job(tmp_path / "plans/wrong.toml"))
+    assert isinstance(found, UnknownNameError)
 
 
 def test_files_of_the_same_name_and_missing_ones_are_refused(run, tmp_path):

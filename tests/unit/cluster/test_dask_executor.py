@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,6 +89,37 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
     monkeypatch.setattr("dosegrad.cluster.dask_executor._PATIENCE", 0.5)
     with pytest.raises(SettingsError, match="no Dask scheduler answers"):
         resolve_executor("tcp://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("address", ["no such host", "tcp://no-such-host.invalid:8786", ""])
+def test_an_address_that_nobody_has_is_told_at_once(address, caplog):
+    start = time.monotonic()
+    with pytest.raises(SettingsError, match="no Dask scheduler answers"):
+        resolve_executor(address)
+    assert time.monotonic() - start < 10.0
+    assert not caplog.records
+
+
+def test_a_closed_client_is_told():
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+    ) as cluster:
+        one = distributed.Client(cluster, set_as_default=False)
+        one.close()
+        with pytest.raises(SettingsError, match="client given as cluster is closed"):
+            resolve_executor(one)
+
+
+def test_a_task_whose_workers_were_killed_stops_no_other(client):
+    def killing(item):
+        if item == 1:
+            raise distributed.KilledWorker("a task", SimpleNamespace(address="tcp://a:1"), 3)
+        return item
+
+    found = dict(resolve_executor(client).each(killing, [0, 1, 2]))
+    assert (found[0], found[2]) == (0, 2)
+    assert isinstance(found[1], PlanError)
+    assert "more of them" in str(found[1])
 
 
 def test_beams_computed_by_tasks_are_those_of_one_process(client, water_box, beams):

@@ -8,12 +8,15 @@ import pytest
 from scipy.optimize import linprog
 
 from dosegrad import rbe
+from dosegrad.beams.steering import steer
 from dosegrad.errors import CapabilityError, PlanError, SettingsError, UnknownNameError
 from dosegrad.evaluation.clinical_goals import evaluate
+from dosegrad.influence.build import compute_influence
 from dosegrad.influence.scenario_doses import scenario_doses
 from dosegrad.influence.scenario_map import ScenarioMatrices
 from dosegrad.influence.scenario_storage import RunLengthMatrix
 from dosegrad.influence.scenarios import Scenario, Scenarios
+from dosegrad.machine.library import load_machine
 from dosegrad.objectives import (
     EUD,
     MeanDose,
@@ -36,6 +39,8 @@ from dosegrad.optimisation.robust import (
     soft_maximum,
 )
 from dosegrad.optimisation.robust_problem import RobustProblem, form_groups, worst_dose
+from dosegrad.optimisation.wishes import make_terms
+from dosegrad.patient.phantoms import phantom
 
 CHANCES = (0.4, 0.3, 0.2, 0.1)
 CASES = Scenarios((Scenario(), *(Scenario((float(k), 0.0, 0.0)) for k in (1, 2, 3))), CHANCES)
@@ -365,3 +370,32 @@ def test_a_constant_rbe_is_robust_and_a_variable_one_is_refused(shaken):
     variable = replace(shaken, rbe=rbe.LinearQuadratic(other=tissue))
     with pytest.raises(CapabilityError, match="is about a variable RBE, which this robust plan"):
         optimise(variable, GOALS, robust="minimax")
+
+
+def test_a_worst_case_that_has_converged_falls_no_further():
+    patient = phantom("c-shape")
+    beams = steer(
+        *(patient, load_machine("generic-protons")),
+        **{"target": "Target", "gantry": 180.0, "spot_spacing": 12.0, "layer_spacing": 8.0},
+        **{"setup_margin": 5.0, "range_margin_percent": 3.5},
+    )
+    cases = Scenarios.worst_case(setup=(5.0, 0.0, 5.0), range_percent=3.5)
+    influence = compute_influence(patient, beams, dose_spacing=(8.0,) * 3, scenarios=cases)
+    goals = {"Target": [SquaredDeviation(50.0, weight=100.0)]}
+    short = optimise(influence, goals, robust="minimax", max_iterations=300)
+    assert short.message.startswith("not converged: stopped after 300 iterations")
+    plan = optimise(influence, goals, robust="minimax", max_iterations=1500)
+    assert plan.message.startswith("converged")
+    longer = optimise(
+        influence, goals, robust="minimax", max_iterations=100, initial=plan.weights, tolerance=0.0
+    )
+    assert longer.objective > 0.995 * plan.objective
+    middle = optimise(influence, goals, robust=CVaR(0.8), max_iterations=300)
+    assert plan.objective < max(_worst(influence, middle))
+
+
+def _worst(influence, plan):
+    """Objective in each scenario of a plan of the target alone."""
+    (term,) = make_terms(influence, {"Target": [SquaredDeviation(50.0, weight=100.0)]})
+    voxels = influence.voxels[term.rows]
+    return [100.0 * np.mean((d.array.ravel()[voxels] - 50.0) ** 2) for d in plan.scenario_doses]
