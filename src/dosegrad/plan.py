@@ -436,7 +436,12 @@ def _check_apertures(apertures: Apertures, beams: Beams) -> None:
 
 
 def _as_row(values: ArrayLike) -> Weights:
-    return np.atleast_1d(np.asarray(values, dtype=float)).ravel()
+    try:
+        return np.atleast_1d(np.asarray(values, dtype=float)).ravel()
+    except (TypeError, ValueError):
+        raise BeamError(
+            f"{values!r} cannot be read as numbers; give one for all spots, or one for each."
+        ) from None
 
 
 def _field_order(gantry: Weights, couch: Weights) -> np.ndarray:

@@ -246,6 +246,8 @@ def test_bad_plans_and_responses():
         )
     with pytest.raises(EnergyError, match="MeV"):
         plan(energy=300.0)
+    with pytest.raises(BeamError, match="'60 MeV' cannot be read as numbers"):
+        plan(energy="60 MeV")
     with pytest.raises(PlanError, match="not negative"):
         replace(plan(), weights=np.array([1.0, -1.0]))
 
