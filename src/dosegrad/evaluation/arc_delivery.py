@@ -32,6 +32,9 @@ class ArcDelivery:
         MU/min.
     leaf_speeds
         Of the fastest leaf, mm/s.
+    ends
+        Before the first and after the last step, s (2,): the gantry stands while half of the MU of
+        the first and of the last control point are delivered at the highest dose rate.
     broken
         Limits of the machine that are not kept, in words.
     """
@@ -40,10 +43,11 @@ class ArcDelivery:
     gantry_speeds: Array
     dose_rates: Array
     leaf_speeds: Array
+    ends: Array
     broken: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for name in ("times", "gantry_speeds", "dose_rates", "leaf_speeds"):
+        for name in ("times", "gantry_speeds", "dose_rates", "leaf_speeds", "ends"):
             object.__setattr__(self, name, readonly(getattr(self, name)))
 
     def __repr__(self) -> str:
@@ -53,7 +57,7 @@ class ArcDelivery:
     @property
     def total(self) -> float:
         """Time of one fraction, s."""
-        return float(self.times.sum())
+        return float(self.times.sum() + self.ends.sum())
 
     @property
     def is_possible(self) -> bool:
@@ -65,7 +69,8 @@ def arc_delivery(plan: Plan) -> ArcDelivery:
     """How the machine delivers a plan of one aperture for each beam, in their order, as an arc.
 
     Each step takes the least time that gantry, dose rate and leaves allow. The MU of a control
-    point are delivered half before and half after it.
+    point are delivered half before and half after it, so that the gantry stands for half of those
+    of the first and of the last one.
 
     Raises
     ------
@@ -98,7 +103,8 @@ def arc_delivery(plan: Plan) -> ArcDelivery:
     broken = tuple(_broken(machine, speeds, rates, moving)) + leaves.broken_limits(
         apertures.left, apertures.right
     )
-    return ArcDelivery(times, speeds, rates, moving, broken)
+    ends = 0.5 * units[[0, -1]] / per_second
+    return ArcDelivery(times, speeds, rates, moving, ends, broken)
 
 
 def _broken(machine: PhotonMachine, speeds: Array, rates: Array, moving: Array) -> Iterator[str]:

@@ -117,7 +117,7 @@ class ApertureDoseMap:
         medium, beams
             What the beams travel through.
         apertures
-            Segments; those of one beam share their jaws, and no collimator is turned.
+            Segments, no collimator turned; those of one beam with the same jaws share a raster.
         voxels
             Flat indices (n,) into the medium's grid.
         engine
@@ -129,8 +129,6 @@ class ApertureDoseMap:
         ------
         CapabilityError
             If the machine has no leaves, a collimator is turned, or the raster is even.
-        PlanError
-            If segments of a beam have different jaws.
         """
         settings = PhotonKernel() if engine is None else engine
         machine = photon_machine(beams.machine)
@@ -143,15 +141,11 @@ class ApertureDoseMap:
                 "PhotonKernel() and coarseness=3."
             )
         fields = []
-        for index in np.unique(apertures.beam):
-            part = np.flatnonzero(apertures.beam == index)
-            jaws = apertures.jaws[part]
-            if np.ptp(jaws, axis=0).any():
-                raise PlanError(
-                    f"segments of the beam at gantry {beams[int(index)].gantry:g}° have different "
-                    "jaws; give them those that enclose all."
-                )
-            raster = _Raster.of(machine, jaws[0], settings.lateral_cutoff, coarseness)
+        keys = np.column_stack([apertures.beam, apertures.jaws])
+        kinds, which = np.unique(keys, axis=0, return_inverse=True)
+        for number, (index, *jaws) in enumerate(kinds):
+            part = np.flatnonzero(which.reshape(-1) == number)
+            raster = _Raster.of(machine, np.array(jaws), settings.lateral_cutoff, coarseness)
             scene_of = (medium, beams, int(index), voxels)
             fields.append(_field(machine, collimator, part, raster, *scene_of))
         return cls(apertures, collimator, len(voxels), tuple(fields))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
-from dosegrad.arrays import Array
+from dosegrad.arrays import Array, IntArray
 from dosegrad.beams.apertures import Apertures
 from dosegrad.beams.beam import Beams
 from dosegrad.engines.photon_kernel.engine import PhotonKernel
@@ -19,12 +20,9 @@ from dosegrad.influence.build import choose_grid, prepare_medium, resolve_engine
 from dosegrad.influence.matrix import Influence
 from dosegrad.machine.collimator import MultileafCollimator
 from dosegrad.machine.photon import PhotonMachine
-from dosegrad.optimisation.aperture_problem import (
-    ApertureProblem,
-    obedient,
-    objective_of,
-)
+from dosegrad.optimisation.aperture_problem import ApertureProblem, moving_pairs, objective_of
 from dosegrad.optimisation.boxed import minimise_between
+from dosegrad.optimisation.leaf_limits import obedient
 from dosegrad.optimisation.spot_problem import sample_terms
 from dosegrad.optimisation.wishes import Wishes
 from dosegrad.patient.patient import Patient
@@ -33,6 +31,8 @@ from dosegrad.progress import report
 
 __all__ = ["ApertureCourse", "fitted_jaws", "opened_fluence", "optimise_apertures"]
 
+#: Price of 1 mm² by which a leaf passes an opposing neighbour, in mean objectives of a tip.
+_PASSING: Final = 0.2
 #: By how much jaws give way before leaves move, mm; leaves may hide this far behind them.
 _JAW_ROOM: Final = 5.0
 #: Openings narrower than this, seen from the source, count as closed, mm.
@@ -61,8 +61,8 @@ def optimise_apertures(
 
     Segments begin as those of ``plan``, such as :func:`dosegrad.sequence` makes them. One bounded
     quasi-Newton method moves all MU and tips at once, by analytic derivatives of a dose that is
-    that of the field mode on a coarser raster; opposing tips keep the machine's least gap. In the
-    end jaws are fitted to the leaves, segments without MU left out, and the dose computed anew in
+    that of the field mode on a coarser raster; leaves keep all limits of the machine. In the end
+    jaws are fitted to the leaves, segments without MU left out, and the dose computed anew in
     field mode: dose and objective of the plan are those.
 
     Parameters
@@ -119,12 +119,14 @@ def optimise_apertures(
     course = ApertureCourse(max_iterations, tolerance)
     moved = plan.apertures
     for fit, share in ((_roomy, 1.0 - _LAST_SHARE), (fitted_jaws, _LAST_SHARE)):
+        fitting = fit(moved, leaves)
+        every = [slice(0, leaves.pairs)] * len(fitting)
         dose_map = ApertureDoseMap.of(
-            *(medium, plan.beams, fit(moved, leaves), sampled.voxels),
+            *(medium, plan.beams, obedient(leaves, fitting, every), sampled.voxels),
             engine=chosen,
             coarseness=coarseness,
         )
-        moved = course.run(ApertureProblem.of(dose_map, sampled), share)
+        moved = course.run(ApertureProblem.of(dose_map, sampled, room=_JAW_ROOM), share)
     delivered = replace(
         plan,
         apertures=moved,
@@ -156,9 +158,12 @@ class ApertureCourse:
         """The best apertures found by a ``share`` of the iterations: MU, then all, then MU."""
         dose_map = problem.dose_map
         at = problem.inner(dose_map.variables(dose_map.apertures))
-        box = problem.box(room=_JAW_ROOM)
+        box = problem.box()
         if not self.history:
             self.history.append(problem.value_and_gradient(at)[0])
+        if not dose_map.collimator.interdigitation:
+            unit = self.history[-1] / dose_map.n_tips
+            problem = replace(problem, price=_PASSING * unit)
         tips = np.arange(at.size) >= len(dose_map.apertures)
         most = max(1, round(share * self.max_iterations))
         for n, kept in ((_UNIT_ITERATIONS, tips), (most, ~tips & tips), (_UNIT_ITERATIONS, tips)):
@@ -172,7 +177,9 @@ class ApertureCourse:
                 tolerance=self.tolerance,
                 tell=self._tell if kept.any() else self._tell_move,
             )
-        return _allowed(dose_map, at, problem)
+            if not kept.any():  # the last word is that of the MU
+                at = problem.inner(dose_map.variables(_allowed(dose_map, at, problem)))
+        return _heavy(_allowed(dose_map, at, problem))
 
     @property
     def message(self) -> str:
@@ -222,45 +229,70 @@ def check_course(max_iterations: int, tolerance: float) -> None:
 
 
 def _roomy(apertures: Apertures, leaves: MultileafCollimator) -> Apertures:
-    """The same with jaws of each beam that enclose all its segments, with room for leaves."""
+    """The same with jaws of each beam that enclose all its segments, with room for leaves.
+
+    Strips of a field that leaves cannot deliver at once keep jaws of their own, and these give no
+    way where leaves cannot make the edge instead.
+    """
     jaws = apertures.jaws.copy()
-    for beam in np.unique(apertures.beam):
-        mine = apertures.beam == beam
+    offset, over = leaves.leaf_end_offset, leaves.over_travel
+    for mine in _strips(apertures):
         low, high = jaws[mine].min(axis=0), jaws[mine].max(axis=0)
+        x1, x2 = max(low[0] - _JAW_ROOM, -leaves.reach), min(high[1] + _JAW_ROOM, leaves.reach)
         jaws[mine] = (
-            max(low[0] - _JAW_ROOM, -leaves.reach),
-            min(high[1] + _JAW_ROOM, leaves.reach),
+            low[0] if low[0] + offset > over else x1,
+            high[1] if high[1] - offset < -over else x2,
             low[2],
             high[3],
         )
     return replace(apertures, jaws=jaws)
 
 
+def _strips(apertures: Apertures) -> Iterator[IntArray]:
+    """Segments of each beam whose jaws overlap by half of their width along x or more."""
+    for beam in np.unique(apertures.beam):
+        rest = np.flatnonzero(apertures.beam == beam)
+        while rest.size:
+            x1, x2 = apertures.jaws[rest[0], :2]
+            low, high = apertures.jaws[rest, 0], apertures.jaws[rest, 1]
+            common = np.minimum(x2, high) - np.maximum(x1, low)
+            near = common >= 0.5 * np.minimum(x2 - x1, high - low)
+            yield rest[near]
+            rest = rest[~near]
+
+
+def _same_jaws(apertures: Apertures) -> Iterator[IntArray]:
+    """Segments of each beam with the same jaws."""
+    keys = np.column_stack([apertures.beam, apertures.jaws])
+    _, which = np.unique(keys, axis=0, return_inverse=True)
+    for number in range(int(which.max()) + 1):
+        yield np.flatnonzero(which.reshape(-1) == number)
+
+
 def _allowed(dose_map: ApertureDoseMap, at: Array, problem: ApertureProblem) -> Apertures:
-    """Apertures of the variables found, heavy enough, within what leaves may do."""
+    """Apertures of the variables found, within what leaves may do."""
     found = dose_map.moved(problem.outer(at))
-    spans = [slice(0, 0)] * len(found)
-    for part in dose_map.fields:
-        for segment in part.segments:
-            spans[int(segment)] = slice(int(part.pairs[0]), int(part.pairs[-1]) + 1)
-    found = obedient(dose_map.collimator, found, spans)
-    units = found.monitor_units
+    return obedient(dose_map.collimator, found, moving_pairs(dose_map))
+
+
+def _heavy(apertures: Apertures) -> Apertures:
+    """Those of the segments that have MU worth delivering."""
+    units = apertures.monitor_units
     kept = np.flatnonzero(units > _LIGHT * units.mean())
     if kept.size == 0:
         raise PlanError("no segment keeps any MU; check the objectives.")
-    return found.chosen(kept)
+    return apertures.chosen(kept)
 
 
 def fitted_jaws(apertures: Apertures, leaves: MultileafCollimator) -> Apertures:
-    """The same with jaws of each beam as narrow as its openings, closed pairs behind them.
+    """The same with jaws as narrow as the openings behind them, closed pairs in their shade.
 
     Pairs wait behind a jaw only where leaves may pass opposing neighbours.
     """
     jaws = apertures.jaws.copy()
     left, right = apertures.left.copy(), apertures.right.copy()
-    offset, half = leaves.leaf_end_offset, 0.5 * leaves.minimum_gap
-    for beam in np.unique(apertures.beam):
-        mine = np.flatnonzero(apertures.beam == beam)
+    offset = leaves.leaf_end_offset
+    for mine in _same_jaws(apertures):
         low = np.maximum(left[mine] - offset, jaws[mine, :1])
         high = np.minimum(right[mine] + offset, jaws[mine, 1:2])
         between = (leaves.boundaries[1:] > jaws[mine, 2:3]) & (
@@ -278,9 +310,8 @@ def fitted_jaws(apertures: Apertures, leaves: MultileafCollimator) -> Apertures:
             min(float(leaves.boundaries[pairs[-1] + 1]), jaws[mine, 3].max()),
         )
         if leaves.interdigitation:
-            shut = np.zeros(left.shape, dtype=bool)
-            shut[mine] = ~opened
-            left[shut], right[shut] = x1 - _JAW_ROOM - half, x1 - _JAW_ROOM + half
+            for k, is_open in zip(mine, opened, strict=True):
+                left[k], right[k] = leaves.waiting(left[k], right[k], ~is_open, (x1, x2))
     return replace(apertures, jaws=jaws, left=left, right=right)
 
 

@@ -21,7 +21,12 @@ from dosegrad.influence.build import choose_grid, compute_influence, prepare_med
 from dosegrad.influence.dose_map import InfluenceDoseMap
 from dosegrad.machine.collimator import ArcLimits, MultileafCollimator
 from dosegrad.machine.photon import PhotonMachine
-from dosegrad.optimisation.aperture_problem import ApertureProblem, Box, objective_of
+from dosegrad.optimisation.aperture_problem import (
+    ApertureProblem,
+    Box,
+    moving_pairs,
+    objective_of,
+)
 from dosegrad.optimisation.apertures import (
     check_course,
     leaf_engine,
@@ -29,6 +34,7 @@ from dosegrad.optimisation.apertures import (
     opened_fluence,
 )
 from dosegrad.optimisation.boxed import minimise_between
+from dosegrad.optimisation.leaf_limits import obedient
 from dosegrad.optimisation.problem import DoseProblem, typical_steps
 from dosegrad.optimisation.sequencing.sequence import sequence
 from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
@@ -47,6 +53,10 @@ _FLUENCE_ITERATIONS: Final = 60
 _UNIT_ITERATIONS: Final = 25
 #: Levels at which these are sequenced: few, for large shapes that need few MU.
 _LEVELS: Final = 2
+#: Control points with this share of the highest MU have all that they can get; so many of them
+#: mean that the dose rate limits the plan.
+_FULL: Final = 0.999
+_MANY: Final = 0.5
 #: Price of 1 mm² of excess travel of one tip, round by round, in mean objectives of a tip.
 _PRICES: Final = (0.02, 0.2, 2.0)
 
@@ -75,8 +85,9 @@ def optimise_arc(
     It begins with the fluence of a few static fields, sequenced, whose shapes are dealt out to the
     control points around each field so that leaves sweep to and fro. Then all MU and leaf tips are
     moved by analytic derivatives, with a penalty on leaves that travel farther between control
-    points than they can; what excess is left is taken away by the nearest trajectories that
-    obey, and MU are optimised once more. Dose and objective are recomputed in field mode.
+    points than they can; what excess is left, and what breaks other limits of leaves, is taken
+    away by trajectories nearby that obey, and MU are optimised once more. Dose and objective are
+    recomputed in field mode.
 
     Parameters
     ----------
@@ -143,20 +154,31 @@ def optimise_arc(
     dose_map = ApertureDoseMap.of(
         *(medium, beams, start, sampled.voxels), engine=chosen, coarseness=coarseness
     )
-    problem = _ArcProblem(ApertureProblem.of(dose_map, sampled), pace)
+    problem = _ArcProblem(ApertureProblem.of(dose_map, sampled, room=0.0), pace)
     history, apertures = problem.run(max_iterations, tolerance)
     plan = Plan(
         beams,
         opened_fluence(beams, apertures, leaves) / (machine.mu_per_weight or 1.0),
         history=tuple(history),
         fractions=fractions,
-        message=f"an arc of {len(beams)} control points, leaves moved {problem.n_moves} times",
+        message=_message(apertures, pace, problem.n_moves),
         provenance={"version": __version__, "machine": machine.name, "arc": {"fields": fields,
                     "turn_time": turn_time, "max_iterations": max_iterations}},
         apertures=apertures,
     )  # fmt: skip
     dose = compute_dose(patient, plan, engine=chosen, grid=dose_grid)
     return replace(plan, dose=dose, objective=objective_of(patient, beams, dose, objectives))
+
+
+def _message(apertures: Apertures, pace: _Pace, n_moves: int) -> str:
+    words = f"an arc of {len(apertures)} control points, leaves moved {n_moves} times"
+    full = int(np.count_nonzero(apertures.monitor_units > _FULL * pace.most))
+    if full < _MANY * len(apertures):
+        return words
+    return (
+        f"{words}; the dose rate limits {full} of them, so that the dose may not be reached: give "
+        "a longer turn_time, or more fractions"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +207,20 @@ class _Pace:
                 f"an arc of {angles.size} control points from {fields} fields is not possible; "
                 "give at least two control points, and not more fields than these."
             )
-        turned = np.abs((np.diff(angles) + 180.0) % 360.0 - 180.0)
-        step = turn_time / (angles.size - 1)
+        steps = (np.diff(angles) + 180.0) % 360.0 - 180.0
+        if not (np.isfinite(steps).all() and abs(np.sign(steps).sum()) == steps.size):
+            raise SettingsError(
+                "control points of an arc must turn one way, by less than half a turn each; order "
+                "them, and make another arc for the way back."
+            )
+        turned = np.abs(steps)
+        # half a step at either end goes to half of the MU there, while the gantry stands
+        step = turn_time / angles.size
         fastest = float(turned.max()) / limits.gantry_speed
         if not fastest <= step <= float(turned.min()) / max(limits.least_gantry_speed, 1e-9):
             raise SettingsError(
                 f"a turn of {turn_time:g} s is not possible: the gantry needs at least "
-                f"{fastest * (angles.size - 1):.0f} s and must not turn slower than "
+                f"{fastest * angles.size:.0f} s and must not turn slower than "
                 f"{limits.least_gantry_speed:g} degree/s. Give a turn_time between."
             )
         per_fraction = (limits.least_dose_rate / 60.0 * step, limits.dose_rate / 60.0 * step)
@@ -261,7 +290,9 @@ def _dealt(beams: Beams, statics: Plan, leaves: MultileafCollimator, pace: _Pace
             left[place], right[place] = tips[shares[0][at]]
             units[place] = shares[1][at]
     units = np.clip(units, pace.least, pace.most)
-    return Apertures(np.arange(n), units, np.tile(jaws, (n, 1)), left, right, np.zeros(n))
+    dealt = Apertures(np.arange(n), units, np.tile(jaws, (n, 1)), left, right, np.zeros(n))
+    shown = np.flatnonzero(inside)
+    return _kept(leaves, dealt, [slice(int(shown[0]), int(shown[-1]) + 1)] * n, pace)
 
 
 def _common_jaws(beams: Beams, leaves: MultileafCollimator) -> Array:
@@ -318,22 +349,27 @@ class _ArcProblem:
         dose_map = self.problem.dose_map
         n = len(dose_map.apertures)
         at = self.problem.inner(dose_map.variables(dose_map.apertures))
-        box = self.problem.box(room=0.0)
+        box = self.problem.box()
         box.low[:n], box.high[:n] = self.pace.least, self.pace.most
         tips = np.arange(at.size) >= n
-        at = self._obedient(at)
         history = [self.problem.value_and_gradient(at)[0]]
         at = self._descend(at, box.frozen(at, tips), _UNIT_ITERATIONS, tolerance, history)
         unit = history[-1] / dose_map.n_tips
         for price in _PRICES:
             self.price, before = price * unit, len(history)
+            if not dose_map.collimator.interdigitation:
+                self.problem = replace(self.problem, price=self.price)
             most = max(1, max_iterations // len(_PRICES))
             at = self._descend(at, box, most, 0.1 * tolerance, history)
             self.n_moves += len(history) - before
-        self.price = 0.0
-        at = self._obedient(at)
+        self.price, self.problem = 0.0, replace(self.problem, price=0.0)
+        kept = _kept(
+            dose_map.collimator, dose_map.moved(self.problem.outer(at)), moving_pairs(dose_map),
+            self.pace,
+        )  # fmt: skip
+        at = self.problem.inner(dose_map.variables(kept))
         at = self._descend(at, box.frozen(at, tips), _UNIT_ITERATIONS, tolerance, history)
-        return history, dose_map.moved(self.problem.outer(at))
+        return history, replace(kept, monitor_units=at[:n])
 
     def _descend(
         self, at: Array, box: Box, most: int, tolerance: float, history: list[float]
@@ -371,21 +407,24 @@ class _ArcProblem:
         slope[n:] += np.concatenate([by_tips.sum(axis=0).ravel(), by_tips[1].ravel()])
         return value + self.price * float((excess**2).sum()), slope
 
-    def _obedient(self, inner: Array) -> Array:
-        r"""The same with trajectories that no leaf is too slow for.
 
-        .. math:: x'_i = \tfrac12 \left[\min_j (x_j + d |i - j|) + \max_j (x_j - d |i - j|)\right]
+def _kept(
+    leaves: MultileafCollimator, apertures: Apertures, pairs: Sequence[slice], pace: _Pace
+) -> Apertures:
+    r"""The same within all limits: each aperture by itself, then trajectories slow enough.
 
-        changes by at most d from one control point to the next, leaves trajectories alone that do
-        so already, and keeps gaps, bounds and the order of leaves, since it never turns round which
-        of two trajectories is larger.
-        """
-        outer = self.problem.outer(inner)
-        banks = self._banks(outer)
-        n = banks.shape[1]
-        reach = self.pace.travel * np.abs(np.arange(n)[:, None] - np.arange(n))
-        for bank in banks:
-            upper = (bank[None, :, :] + reach[:, :, None]).min(axis=1)
-            lower = (bank[None, :, :] - reach[:, :, None]).max(axis=1)
-            bank[:] = 0.5 * (upper + lower)
-        return self.problem.inner(outer)
+    .. math:: x'_i = \tfrac12 \left[\min_j (x_j + d |i - j|) + \max_j (x_j - d |i - j|)\right]
+
+    changes by at most d from one control point to the next, leaves trajectories alone that do so
+    already, and keeps whatever limits the difference of two trajectories: gaps, spans, bounds and
+    the order of leaves.
+    """
+    placed = obedient(leaves, apertures, pairs)
+    n = len(apertures)
+    reach = pace.travel * np.abs(np.arange(n)[:, None] - np.arange(n))
+    banks = []
+    for bank in (placed.left, placed.right):
+        upper = (bank[None, :, :] + reach[:, :, None]).min(axis=1)
+        lower = (bank[None, :, :] - reach[:, :, None]).max(axis=1)
+        banks.append(0.5 * (upper + lower))
+    return replace(placed, left=banks[0], right=banks[1])

@@ -12,6 +12,10 @@ from dosegrad.plot.style import LINE_COLOURS, frame, new_figure
 
 __all__ = ["arc"]
 
+#: Degree between ticks, the least of them that needs no more ticks than so many.
+_PITCHES = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 45.0, 60.0, 90.0)
+_TICKS = 9
+
 
 def arc(plan: Plan) -> Figure:
     """Gantry speed, dose rate, leaf speed and MU along an arc, with the machine's limits dashed.
@@ -42,7 +46,9 @@ def arc(plan: Plan) -> Figure:
         ax.set_ylim(0.0, 1.15 * max(float(values.max()), limit or 0.0))
         frame(ax)
         ax.set_ylabel(label, fontsize=9)
-    ticks = np.linspace(turned[0], turned[-1], 9)
+    low, high = float(turned.min()), float(turned.max())
+    pitch = next((p for p in _PITCHES if high - low <= _TICKS * p), _PITCHES[-1])
+    ticks = pitch * np.arange(np.ceil(low / pitch), np.floor(high / pitch) + 1)
     axes[-1].set_xticks(ticks, [f"{t % 360.0:.0f}°" for t in ticks])
     axes[-1].set_xlabel("gantry", fontsize=9)
     figure.suptitle(

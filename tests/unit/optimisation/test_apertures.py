@@ -17,9 +17,10 @@ from dosegrad.influence._aperture_arrays import Look
 from dosegrad.influence.aperture_map import ApertureDoseMap
 from dosegrad.influence.build import compute_influence
 from dosegrad.machine.library import load_machine
-from dosegrad.optimisation.aperture_problem import ApertureProblem, obedient, objective_of
+from dosegrad.optimisation.aperture_problem import ApertureProblem, objective_of
 from dosegrad.optimisation.apertures import fitted_jaws, opened_fluence, optimise_apertures
 from dosegrad.optimisation.boxed import minimise_between
+from dosegrad.optimisation.leaf_limits import obedient
 from dosegrad.optimisation.optimise import optimise
 from dosegrad.optimisation.sequencing.sequence import sequence
 from dosegrad.optimisation.spot_problem import sample_terms
@@ -129,6 +130,37 @@ def test_leaves_that_move_lower_the_objective(patient, sequenced):
     assert len(plan.apertures) <= len(sequenced.apertures)
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [{"interdigitation": False}, {"span": 25.0}, {"over_travel": 15.0}, {"minimum_gap": 3.0}],
+)
+def test_leaves_that_move_keep_strict_limits(patient, limits):
+    linac = load_machine("generic-6mv")
+    strict = replace(linac, collimator=replace(linac.collimator, **limits))
+    beams = steer(patient, strict, target="Target", gantry=[20, 140], bixel=9.0)
+    influence = compute_influence(patient, beams)
+    start = sequence(optimise(influence, WISHES, max_iterations=20), levels=3)
+    before = objective_of(patient, beams, compute_dose(patient, start), WISHES)
+    plan = optimise_apertures(patient, start, WISHES, max_iterations=10, coarseness=5)
+    for each in (start, plan):
+        left, right = each.apertures.left, each.apertures.right
+        assert strict.collimator.broken_limits(left, right) == ()
+    assert plan.objective < before
+
+
+def test_the_price_of_passing_has_the_right_derivative(problem):
+    start, step, _ = directions(problem.dose_map, 6)
+    n = len(problem.dose_map.apertures)
+    rng = np.random.default_rng(4)
+    start[n:] += rng.uniform(-15.0, 15.0, start.size - n)
+    priced = replace(problem, price=2.0)
+    inner, direction = priced.inner(start), priced.inner(step)
+    value, slope = priced.value_and_gradient(inner)
+    assert value > 1.01 * problem.value_and_gradient(inner)[0]
+    above, below = (priced.value_and_gradient(inner + s * direction)[0] for s in (1e-6, -1e-6))
+    assert (above - below) / 2e-6 == approx(slope @ direction, rel=1e-5)
+
+
 def test_variables_and_apertures_are_each_other(problem):
     dose_map = problem.dose_map
     again = dose_map.moved(dose_map.variables(dose_map.apertures))
@@ -150,7 +182,8 @@ def test_jaws_are_fitted_to_openings(sequenced):
 
 
 def test_projections_undo_what_leaves_may_not_do():
-    leaves = replace(load_machine("generic-6mv").collimator, interdigitation=False, minimum_gap=1.0)
+    strict = {"interdigitation": False, "minimum_gap": 1.0, "span": 25.0, "over_travel": 10.0}
+    leaves = replace(load_machine("generic-6mv").collimator, **strict, reach=25.0)
     rng = np.random.default_rng(3)
     tips = np.sort(rng.uniform(-30, 30, (2, 4, 60)), axis=0)
     apertures = Apertures(

@@ -57,6 +57,49 @@ def test_an_arc_keeps_all_limits_of_the_machine(arc):
     assert "within all limits" in repr(delivery)
 
 
+@pytest.mark.parametrize("limits", [{"interdigitation": False}, {"span": 20.0}])
+def test_an_arc_keeps_strict_limits_of_leaves(patient, limits):
+    linac = load_machine("generic-6mv")
+    strict = replace(linac, collimator=replace(linac.collimator, **limits))
+    plan = optimise_arc(
+        *(patient, strict, WISHES),
+        target="Target",
+        gantry=ANGLES,
+        fields=3,
+        fractions=10,
+        bixel=10.0,
+        turn_time=40.0,
+        max_iterations=9,
+    )
+    assert arc_delivery(plan).broken == ()
+    assert plan.dose.mean(patient.structures["Target"]) == approx(20.0, rel=0.1)
+
+
+def test_times_and_rates_make_all_of_the_units(arc):
+    delivery = arc_delivery(arc)
+    rate = arc.beams.machine.arc.dose_rate
+    in_steps = (delivery.dose_rates * delivery.times).sum() / 60.0
+    at_ends = rate * delivery.ends.sum() / 60.0
+    assert in_steps + at_ends == approx(arc.monitor_units / arc.fractions)
+    assert delivery.total == approx(delivery.times.sum() + delivery.ends.sum())
+
+
+def test_a_dose_beyond_the_dose_rate_is_told(patient, arc):
+    assert "dose rate" not in arc.message
+    hasty = optimise_arc(
+        *(patient, load_machine("generic-6mv"), WISHES),
+        target="Target",
+        gantry=ANGLES,
+        fields=3,
+        bixel=10.0,
+        turn_time=40.0,
+        max_iterations=3,
+    )
+    assert hasty.dose.mean(patient.structures["Target"]) < 15.0
+    assert "the dose rate limits 9 of them" in hasty.message
+    assert "turn_time" in hasty.message
+
+
 def test_an_arc_gives_the_target_its_dose(patient, arc):
     assert arc.dose.mean(patient.structures["Target"]) == approx(20.0, rel=0.05)
     assert arc.objective < 0.5 * arc.history[0]
@@ -79,5 +122,7 @@ def test_wrong_requests_are_told(patient, arc):
         optimise_arc(patient, linac, WISHES, target="Target", gantry=ANGLES, fields=12)
     with pytest.raises(SettingsError, match="the gantry needs at least"):
         optimise_arc(patient, linac, WISHES, target="Target", gantry=ANGLES, turn_time=1.0)
+    with pytest.raises(SettingsError, match="must turn one way"):
+        optimise_arc(patient, linac, WISHES, target="Target", gantry=(0, 90, 45), fields=2)
     with pytest.raises(PlanError, match="one aperture for each beam"):
         arc_delivery(replace(arc, apertures=arc.apertures.chosen(np.arange(3))))
