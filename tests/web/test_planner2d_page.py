@@ -109,6 +109,14 @@ def test_the_target_is_moved_and_resized(page):
     assert moved["rx"] == shape["rx"]
 
 
+def test_the_isocentre_is_moved_within_the_target(page):
+    drag(page, page.locator(".isocentre"), 30, -18)
+    after = plan(page)
+    assert after["isocentre"][0] > 8
+    assert after["isocentre"][1] < -4
+    assert after["structures"][0]["shape"]["x"] == 0
+
+
 def test_an_organ_is_drawn(page):
     page.locator(".pick.organ").click()
     page.get_by_role("button", name="Draw").click()

@@ -23,12 +23,7 @@ export function BeamMarks(props: MarksProps & { width: number }) {
       selected={index === selectedBeam}
     />
   ));
-  return (
-    <g>
-      {marks}
-      <Isocentre store={store} tip={tip} begin={begin} />
-    </g>
-  );
+  return <g>{marks}</g>;
 }
 
 function BeamMark(
@@ -163,7 +158,8 @@ function BeamMark(
   );
 }
 
-function Isocentre(props: MarksProps) {
+/** Above structures, within which it mostly lies. */
+export function Isocentre(props: MarksProps) {
   const { store, tip, begin } = props;
   const { plan } = store;
   const [x, y] = plan.isocentre;

@@ -1,7 +1,7 @@
 // The picture that is worked in: dose on a canvas, and above it shapes that can be dragged.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { JSX } from "preact";
-import { BeamMarks } from "./BeamMarks";
+import { BeamMarks, Isocentre } from "./BeamMarks";
 import { StructureMarks } from "./StructureMarks";
 import { DosePainter, VIEW, type Look } from "./paint";
 import { clamp } from "./plan";
@@ -153,6 +153,9 @@ export function Stage(props: StageProps) {
       >
         <BeamMarks store={store} width={width} tip={tip} begin={begin} />
         <StructureMarks store={store} tip={tip} begin={begin} inert={tool !== "move"} />
+        <g pointer-events={tool === "move" ? undefined : "none"}>
+          <Isocentre store={store} tip={tip} begin={begin} />
+        </g>
         {sketch.length > 1 && (
           <polyline
             class="sketch"
