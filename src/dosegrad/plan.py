@@ -42,6 +42,7 @@ from dosegrad.patient.patient import Patient
 from dosegrad.rbe.constant import ConstantRBE
 from dosegrad.rbe.protocols import RBEModel
 from dosegrad.registry import ENGINES, PLAN_WRITERS, load_object
+from dosegrad.units import whole_fractions
 
 __all__ = ["Plan", "compute_dose", "prepare_dose"]
 
@@ -81,8 +82,8 @@ class Plan:
     Raises
     ------
     PlanError
-        If the weights do not fit the beams, are negative or not finite, or apertures do not fit
-        the beams or the machine's leaves.
+        If the weights do not fit the beams, are negative or not finite, fractions are no whole
+        number from 1, or apertures do not fit the beams or the machine's leaves.
     """
 
     beams: Beams
@@ -106,11 +107,7 @@ class Plan:
             )
         if not np.isfinite(weights).all() or weights.min() < 0:
             raise PlanError("weights must be finite and not negative; check where they came from.")
-        if self.fractions < 1:
-            raise PlanError(
-                f"a course of {self.fractions} fractions is not possible; give a whole number "
-                "from 1."
-            )
+        object.__setattr__(self, "fractions", whole_fractions(self.fractions))
         if self.apertures is not None:
             _check_apertures(self.apertures, self.beams)
         object.__setattr__(self, "weights", weights)

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
+
+from dosegrad.errors import PlanError
+
 __all__ = [
     "CM_PER_MM",
     "FWHM_PER_SIGMA",
@@ -20,6 +24,7 @@ __all__ = [
     "PARTICLES_PER_WEIGHT",
     "QUANTITIES",
     "Quantity",
+    "whole_fractions",
 ]
 
 MM_PER_CM: Final = 10.0
@@ -68,3 +73,19 @@ QUANTITIES: Final[Mapping[str, Quantity]] = MappingProxyType(
         "rbe": Quantity("RBE", ""),
     }
 )
+
+
+def whole_fractions(fractions: object) -> int:
+    """The number of fractions of a course.
+
+    Raises
+    ------
+    PlanError
+        If it is no whole number from 1.
+    """
+    number = fractions if isinstance(fractions, (int, float, np.number)) else np.nan
+    if isinstance(fractions, bool) or not 1 <= number < np.inf or number != int(number):
+        raise PlanError(
+            f"a course of {fractions!r} fractions is not possible; give a whole number from 1."
+        )
+    return int(number)

@@ -26,6 +26,8 @@ __all__ = ["TissueEngine", "check_model", "columns_from_let", "machine_classes",
 
 #: Alpha and beta of a tissue equal those of a table to this relative difference.
 _SAME_TISSUE: Final = 1e-3
+#: The RBE of protons by convention, and the default of a constant one.
+_PROTON_FACTOR: Final = 1.1
 #: Values that are worked on at a time.
 _CHUNK: Final = 1 << 21
 
@@ -64,7 +66,8 @@ def check_model(model: object, machine: Machine, offered: tuple[str, ...]) -> No
     Raises
     ------
     CapabilityError
-        If it is no model, was made for other particles, or quantities are missing.
+        If it is no model, was made for other particles, also where it is the RBE of protons by
+        convention and the machine delivers photons, or quantities are missing.
     """
     if isinstance(model, type) or not isinstance(model, RBEModel):
         raise CapabilityError(
@@ -77,6 +80,12 @@ def check_model(model: object, machine: Machine, offered: tuple[str, ...]) -> No
         raise CapabilityError(
             f"rbe.{name} was made for {' and '.join(model.modalities)}, but machine "
             f"{machine.name!r} delivers {machine.modality}. Use rbe.{instead}."
+        )
+    if machine.modality == "photons" and getattr(model, "factor", None) == _PROTON_FACTOR:
+        raise CapabilityError(
+            f"rbe.ConstantRBE({_PROTON_FACTOR:g}) is the convention for protons, but machine "
+            f"{machine.name!r} delivers photons, whose doses it would lower. Photons are the "
+            "reference: use rbe.ConstantRBE(1.0)."
         )
     missing = [need for need in model.needs if need not in offered]
     if missing:

@@ -20,6 +20,7 @@ from dosegrad.influence.shards import HeldScenarios
 from dosegrad.patient.patient import Patient
 from dosegrad.rbe.protocols import RBEModel
 from dosegrad.rbe.tissue import TissueMap
+from dosegrad.units import whole_fractions
 
 __all__ = ["Influence"]
 
@@ -112,17 +113,26 @@ class Influence:
             ``"eqd2"`` or ``"let"``, where the influence has what that needs.
         fractions
             Equal parts in which it is given; they count in biology.
+
+        Raises
+        ------
+        PlanError
+            If weights are of a wrong number, negative or not finite, or fractions are no whole
+            number from 1.
         """
         factors = np.asarray(weights, dtype=float)
         if factors.shape != (self.beams.n_columns,):
             raise PlanError(
                 f"{factors.size} weights do not fit {self.beams.n_columns} columns of the beams."
             )
+        if not np.isfinite(factors).all() or factors.min(initial=0.0) < 0:
+            raise PlanError("weights must be finite and not negative; check where they came from.")
+        course = whole_fractions(fractions)
         if quantity == "dose":
             return self.on_grid(multiply(in_kernel_types(self.matrix), factors))
         from dosegrad.influence.sources import quantity_dose
 
-        return quantity_dose(self, factors, quantity, fractions)
+        return quantity_dose(self, factors, quantity, course)
 
     def on_grid(self, row_values: Array, *, quantity: str = "dose", **provenance: object) -> Dose:
         """A dose, or another quantity, from its values in the rows (n_voxels,).

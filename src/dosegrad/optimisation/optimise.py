@@ -37,6 +37,7 @@ from dosegrad.optimisation.solvers.protocols import Solution, Solver
 from dosegrad.optimisation.wishes import Wishes, make_terms, prescribing
 from dosegrad.plan import Plan
 from dosegrad.progress import report
+from dosegrad.units import whole_fractions
 
 __all__ = ["optimise"]
 
@@ -120,7 +121,7 @@ def optimise(
     UnknownNameError
         If a structure, solver or kind of objective is unknown.
     """
-    _check_fractions(fractions)
+    fractions = whole_fractions(fractions)
     fields = resolve_mode(mode)
     chosen = resolve_solver(solver, max_iterations, tolerance)
     asked = (*penalties, *((smoothness,) if smoothness is not None else ()))
@@ -133,7 +134,7 @@ def optimise(
     is_robust = any(way is not None for way in ways)
     if is_robust:
         terms = in_dose(influence, terms)
-    problem = PlanProblem(matrix, terms, on_weights, _source(influence, terms, int(fractions)))
+    problem = PlanProblem(matrix, terms, on_weights, _source(influence, terms, fractions))
     start = _start(influence, problem, initial)
     course: Course | DescentCourse | RobustCourse | FieldCourse | ConstrainedCourse
     if constraints is not None:
@@ -161,21 +162,21 @@ def optimise(
     value = course.value(solution.variables)
     report("optimisation", 1.0, f"objective {value:.5g}")
     dose = influence.on_grid(multiply(matrix, solution.variables))
-    more = plan_quantities(influence, solution.variables, int(fractions))
+    more = plan_quantities(influence, solution.variables, fractions)
     return Plan(
         beams=influence.beams,
         weights=solution.variables,
         dose=dose,
         objective=value,
         history=(*course.history, value),
-        fractions=int(fractions),
+        fractions=fractions,
         message=solution.message + remark_on(influence, terms, more.get("rbe_dose", dose)),
         provenance={
             **_provenance(influence, problem, ways, chosen, solution),
             **({} if fields is None else {"mode": repr(fields)}),
             **_kept(course, solution.variables),
         },
-        scenario_doses=doses_in_scenarios(influence, solution.variables, int(fractions))
+        scenario_doses=doses_in_scenarios(influence, solution.variables, fractions)
         if is_robust
         else (),
         quantities=more,
@@ -207,13 +208,6 @@ def _kept(course: object, weights: Array) -> dict[str, object]:
     if not isinstance(course, ConstrainedCourse):
         return {}
     return {"constraints": course.report(weights)}
-
-
-def _check_fractions(fractions: int) -> None:
-    if isinstance(fractions, bool) or fractions != int(fractions) or fractions < 1:
-        raise PlanError(
-            f"a course of {fractions} fractions is not possible; give a whole number from 1."
-        )
 
 
 def _check_matrix(influence: Influence) -> None:

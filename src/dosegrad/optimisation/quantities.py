@@ -18,6 +18,7 @@ from dosegrad.influence.scenario_map import ScenarioMatrices
 from dosegrad.influence.sources import quantity_dose
 from dosegrad.objectives.protocols import Objective, OneSidedObjective
 from dosegrad.optimisation.problem import Term
+from dosegrad.optimisation.wishes import prescribing
 from dosegrad.rbe.constant import ConstantRBE
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
 
 #: A dose outside of all structures with objectives is told if it is so many times that inside.
 _MUCH_HOTTER: Final = 1.15
+#: A dose that is so many times the highest prescription is told wherever it lies.
+_FAR_ABOVE: Final = 1.5
 
 
 def plan_quantities(influence: Influence, weights: Array, fractions: int) -> Mapping[str, Dose]:
@@ -42,18 +45,29 @@ def plan_quantities(influence: Influence, weights: Array, fractions: int) -> Map
 
 
 def remark_on(influence: Influence, terms: Sequence[Term], dose: Dose) -> str:
-    """Words about a highest dose that lies where no objective looks; empty if it does not."""
+    """Words about a highest dose where no objective looks, or far above what is prescribed.
+
+    Empty if there is no such dose.
+    """
     rows: Array = dose.array.ravel()[influence.voxels]
     seen = np.zeros(rows.size, dtype=bool)
     for term in terms:
         seen[term.rows] = True
     known = np.where(np.isfinite(rows), rows, 0.0)
     inside, outside = (float(known[part].max(initial=0.0)) for part in (seen, ~seen))
-    if outside <= _MUCH_HOTTER * inside:
+    if outside > _MUCH_HOTTER * inside:
+        return (
+            f"; the highest dose, {outside:.3g} {dose.unit}, lies in no structure with an "
+            "objective: add one for the body"
+        )
+    asked = prescribing([term for term in terms if term.quantity == dose.quantity])
+    highest = max(inside, outside)
+    if asked is None or highest <= _FAR_ABOVE * asked[1]:
         return ""
     return (
-        f"; the highest dose, {outside:.3g} {dose.unit}, lies in no structure with an objective: "
-        "add one for the body"
+        f"; the highest dose, {highest:.3g} {dose.unit}, is {highest / asked[1]:.2g} times the "
+        "highest prescription: add SquaredOverdose for where it lies, or place beams or spots "
+        "closer"
     )
 
 

@@ -163,7 +163,7 @@ def _prescribed(term: Term) -> float:
 
 
 def _check_prescriptions(first: Term, second: Term) -> None:
-    """Raise if two structures share voxels for which they ask what cannot both be.
+    """Raise if two objectives ask for what cannot both be in the same voxels.
 
     Two doses to be met exactly contradict each other, and so does one to be met exactly and a
     higher minimum. Two minima do not: the higher one counts.
@@ -171,7 +171,16 @@ def _check_prescriptions(first: Term, second: Term) -> None:
     doses = (_prescribed(first), _prescribed(second))
     if first.quantity != second.quantity:
         return
-    if first.structure == second.structure or min(doses) <= 0 or doses[0] == doses[1]:
+    if min(doses) <= 0 or doses[0] == doses[1]:
+        return
+    if first.structure == second.structure:
+        if isinstance(first.objective, SquaredDeviation) and isinstance(
+            second.objective, SquaredDeviation
+        ):
+            raise PlanError(
+                f"{first.structure!r} asks for {doses[0]:g} Gy and for {doses[1]:g} Gy, each to be "
+                "met exactly. Keep one, or bound the dose by SquaredUnderdose and SquaredOverdose."
+            )
         return
     lower = first if doses[0] < doses[1] else second
     if not isinstance(lower.objective, SquaredDeviation):

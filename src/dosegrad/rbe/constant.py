@@ -17,7 +17,8 @@ __all__ = ["ConstantRBE"]
 class ConstantRBE:
     """The same relative biological effectiveness everywhere: 1.1 for protons by convention.
 
-    With tissues it gives effect, BED and EQD2 as well; a factor of 1 does so for photons.
+    With tissues it gives effect, BED and EQD2 as well; a factor of 1 does so for photons, for which
+    1.1 is refused.
 
     Parameters
     ----------

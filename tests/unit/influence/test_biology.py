@@ -9,7 +9,11 @@ from dosegrad.errors import CapabilityError, PlanError, UnknownNameError
 from dosegrad.influence.biology import map_tissues
 from dosegrad.influence.build import compute_influence
 from dosegrad.influence.sources import QuantitySource
+from dosegrad.machine.library import load_machine
 from dosegrad.machine.particle import ParticleMachine
+from dosegrad.objectives import SquaredDeviation
+from dosegrad.optimisation.optimise import optimise
+from dosegrad.plan import Plan
 
 SOFT = rbe.Tissue(alpha=0.1, beta=0.05)
 HARD = rbe.Tissue(alpha=0.5, beta=0.05)
@@ -117,6 +121,38 @@ def test_a_factor_of_one_point_one_is_dose_times_one_point_one(water_box, proton
         influence.dose(weights, quantity="let")
     with pytest.raises(UnknownNameError, match="no quantity 'bde'"):
         influence.dose(weights, quantity="bde")
+
+
+def test_the_rbe_of_protons_is_refused_for_photons(water_box):
+    linac = load_machine("generic-6mv")
+    photons = steer(water_box, linac, target="Target", gantry=0, bixel=15.0)
+    for model in (rbe.ConstantRBE(), rbe.ConstantRBE(1.1)):
+        with pytest.raises(CapabilityError, match=r"would lower. Photons are the reference: use"):
+            compute_influence(water_box, photons, rbe=model)
+    weights = np.ones(photons.n_columns)
+    influence = compute_influence(water_box, photons, rbe=rbe.ConstantRBE(1.0))
+    same = influence.dose(weights, quantity="rbe_dose")
+    np.testing.assert_array_equal(same.array, influence.dose(weights).array)
+
+
+@pytest.mark.parametrize("fractions", [0, -3, 2.5, np.nan, "a", None, True])
+def test_fractions_are_whole_numbers_everywhere(water_box, proton_beams, fractions):
+    influence = compute_influence(water_box, proton_beams)
+    weights = np.ones(proton_beams.n_columns)
+    words = "fractions is not possible; give a whole number from 1"
+    with pytest.raises(PlanError, match=words):
+        influence.dose(weights, fractions=fractions)
+    with pytest.raises(PlanError, match=words):
+        Plan(proton_beams, weights, fractions=fractions)
+    with pytest.raises(PlanError, match=words):
+        optimise(influence, {"Target": [SquaredDeviation(2.0)]}, fractions=fractions)
+
+
+def test_weights_of_a_dose_are_checked(water_box, proton_beams):
+    influence = compute_influence(water_box, proton_beams)
+    for wrong in (np.nan, -1.0):
+        with pytest.raises(PlanError, match="weights must be finite and not negative"):
+            influence.dose(np.full(proton_beams.n_columns, wrong))
 
 
 def test_quantities_of_photons_by_hand(water_box, proton_beams):

@@ -259,6 +259,14 @@ def test_overlapping_prescriptions(influence):
     assert optimise(both, minima).objective < 1.0
 
 
+def test_one_structure_has_one_exact_dose(influence):
+    both = {"Target": [obj.SquaredDeviation(50.0), obj.SquaredDeviation(60.0)]}
+    with pytest.raises(PlanError, match="'Target' asks for 50 Gy and for 60 Gy, each to be met"):
+        optimise(influence, both)
+    bounded = {"Target": [obj.SquaredUnderdose(50.0), obj.SquaredDeviation(60.0)]}
+    assert optimise(influence, bounded, max_iterations=2).objective >= 0.0
+
+
 def test_rows_that_are_missing(influence):
     target = influence.patient.structures["Target"].mask(influence.grid).ravel()
     inside = changed(influence, {}, rows=np.flatnonzero(target))

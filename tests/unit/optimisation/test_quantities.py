@@ -168,3 +168,18 @@ def test_a_highest_dose_where_nobody_looks_is_told(toy):
     assert remark_on(influence, terms, even) == ""
     whole = make_terms(influence, GOALS | {"Organ": [obj.MeanDose()]})
     assert remark_on(influence, whole, hot) == ""
+
+
+def test_a_dose_far_above_the_prescription_is_told(toy):
+    influence = toy.influence()
+    target = influence.patient.structures["Target"].mask(influence.grid)
+    terms = make_terms(
+        influence, {"Target": [obj.SquaredDeviation(50.0)], "Organ": [obj.MeanDose()]}
+    )
+    every = [*terms, replace(terms[1], rows=np.arange(influence.voxels.size))]
+    hot = influence.on_grid(np.where(target, 80.0, 50.0).ravel())
+    assert "80 Gy, is 1.6 times the highest prescription" in remark_on(influence, every, hot)
+    warm = influence.on_grid(np.where(target, 70.0, 50.0).ravel())
+    assert remark_on(influence, every, warm) == ""
+    # where nothing is prescribed, nothing is too much
+    assert remark_on(influence, every[1:], hot) == ""

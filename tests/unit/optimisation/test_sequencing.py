@@ -1,5 +1,6 @@
 """Sequencing: exact sums, rules of leaves, least monitor units, and plans made of them."""
 
+import re
 from dataclasses import replace
 from itertools import product
 
@@ -234,3 +235,12 @@ def test_fields_that_leaves_cannot_deliver_are_refused(linac):
     bound = replace(linac, collimator=replace(linac.collimator, interdigitation=False))
     with pytest.raises(SettingsError, match="may not pass opposing neighbours"):
         sequence(plan_of(bound, weights), interdigitation=True)
+
+
+def test_leakage_that_cannot_be_made_good_is_told(linac):
+    weights = np.zeros((6, 7))
+    weights[2:4, 3] = 100.0
+    weights[0, 0] = weights[5, 6] = 5.0
+    plan = sequence(plan_of(linac, weights))
+    assert re.search(r"closed leaves let through \d+ % of the fluence", plan.message)
+    assert "let through" not in sequence(plan_of(linac, np.full((6, 7), 50.0))).message

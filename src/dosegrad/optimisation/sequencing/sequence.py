@@ -41,6 +41,8 @@ TongueAndGroove: TypeAlias = Literal["ignore", "avoid"]
 #: Whether the fluence is lowered by what closed leaves let through.
 Leakage: TypeAlias = Literal["compensate", "ignore"]
 
+#: Leakage of more than this share of the fluence is told.
+_MUCH_LEAKED: Final = 0.1
 #: Rounds in which leakage, which follows from the total MU, is made good.
 _ROUNDS: Final = 3
 
@@ -120,6 +122,7 @@ def sequence(
     openings: list[Aperture] = []
     units: list[float] = []
     parted: list[str] = []
+    leaked = 0.0
     for index in range(len(plan.beams)):
         part = plan.beams.columns_of(index)
         if not fluence[part].any():
@@ -135,6 +138,7 @@ def sequence(
             openings += piece.openings
             units += [step * shape.weight for shape in piece.shapes]
             numbers += [index] * len(piece.shapes)
+        leaked += collimator.transmission * step * float(units_between_jaws(raster, pieces).sum())
         if len(pieces) > 1:
             parted.append(f"the field at gantry {gantry:g}° in {len(pieces)} parts")
         report("sequencing", (index + 1) / len(plan.beams), f"{len(openings)} segments")
@@ -152,7 +156,7 @@ def sequence(
         dose=None,
         objective=None,
         history=(),
-        message=_message(algorithm, levels, parted),
+        message=_message(algorithm, levels, parted, leaked / float(fluence.sum())),
         provenance={**plan.provenance, "sequencing": options},
         scenario_doses=(),
     )
@@ -178,11 +182,16 @@ def _algorithm(name: str, levels: int) -> Sequencer:
     return found
 
 
-def _message(algorithm: str, levels: int, parted: list[str]) -> str:
+def _message(algorithm: str, levels: int, parted: list[str], leaked: float) -> str:
     words = f"sequenced by {algorithm} at {levels} levels"
-    if not parted:
-        return words
-    return f"{words}; {', '.join(parted)}: wider than leaves can deliver at once"
+    if parted:
+        words += f"; {', '.join(parted)}: wider than leaves can deliver at once"
+    if leaked > _MUCH_LEAKED:
+        words += (
+            f"; closed leaves let through {100.0 * leaked:.0f} % of the fluence, which no levels "
+            "make good: take fewer levels, or a smoother fluence"
+        )
+    return words
 
 
 def _beam_pieces(
