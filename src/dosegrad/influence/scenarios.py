@@ -291,10 +291,11 @@ class Scenarios:
         with_nominal
             Whether the first scenario is the plan itself.
         """
-        if n < 1:
-            raise SettingsError(f"{n} scenarios cannot be drawn; give a number from 1.")
+        if isinstance(n, bool) or n != int(n) or n < 1:
+            raise SettingsError(f"{n} scenarios cannot be drawn; give a whole number from 1.")
+        _check_sizes(range_percent_deviation, range_mm_deviation)
         sizes = [*_sizes(setup_deviation), range_percent_deviation, range_mm_deviation]
-        draws = np.random.default_rng(seed).standard_normal((n - with_nominal, 5)) * sizes
+        draws = np.random.default_rng(seed).standard_normal((int(n) - with_nominal, 5)) * sizes
         drawn = [
             Scenario((d[0], d[1], d[2]), d[3], d[4], f"draw {k + 1}")
             for k, d in enumerate(draws.tolist())

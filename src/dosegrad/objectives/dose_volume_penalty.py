@@ -46,8 +46,11 @@ class MaxDVH(ObjectiveBase):
     .. math:: f = \sum_{i:\, d_\mathrm{ref} \le d_i \le D_v} v_i (d_i - d_\mathrm{ref})^2
 
     :math:`D_v` is the dose that the hottest fraction :math:`v` receives at least: those voxels
-    may stay hot, the next ones are pushed down. The gradient leaves the motion of :math:`D_v` out
-    and jumps when a voxel crosses it; the value is not convex.
+    may stay hot, the next ones are pushed down. As in matRad, the voxel that has :math:`D_v`
+    counts among these. So where :math:`v` is a whole number of voxels, the penalty asks for one
+    voxel more than the wish says, and ends above 0 where the wish is just met; of a structure of
+    many voxels that is little. The gradient leaves the motion of :math:`D_v` out and jumps when a
+    voxel crosses it; the value is not convex.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, Final
 
 from dosegrad.arrays import Array
@@ -147,18 +148,25 @@ class QuantityObjective(ObjectiveBase):
 _OPTIMISABLE: Final = tuple(name for name in QUANTITIES if name != "rbe")
 
 
-def check_weight(name: str, weight: float) -> None:
+def check_weight(name: str, weight: object) -> None:
     """Raise unless ``weight`` may be the factor of an objective."""
-    if not 0 <= weight < float("inf"):
+    if not isinstance(weight, Real):
+        raise PlanError(f"{name} has {weight!r} as its weight; it needs one number, such as 100.")
+    if not 0 <= float(weight) < float("inf"):
         raise PlanError(
             f"{name} has the weight {weight}; an objective needs a finite weight that is not "
             "negative. Give how much it counts against the others, such as 100."
         )
 
 
-def check_dose(name: str, dose: float) -> None:
+def check_dose(name: str, dose: object) -> None:
     """Raise unless ``dose`` may be the dose that an objective refers to."""
-    if not 0 <= dose < float("inf"):
+    if not isinstance(dose, Real):
+        raise PlanError(
+            f"{name} has {dose!r} as its dose; it needs one number, Gy for the whole course, such "
+            "as 50.0. For limits that differ from voxel to voxel there is VoxelLimit."
+        )
+    if not 0 <= float(dose) < float("inf"):
         raise PlanError(
             f"{name} has the dose {dose} Gy; it needs a finite dose that is not negative. Give "
             "Gy for the whole course, such as 50.0."

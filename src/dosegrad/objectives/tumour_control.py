@@ -48,11 +48,12 @@ class TCP(ObjectiveBase):
 
     def __post_init__(self) -> None:
         check_weight(type(self).__name__, self.weight)
-        if not (self.alpha > 0 and self.beta >= 0 and self.clonogens > 0 and self.fractions > 0):
+        positive = (self.alpha, self.clonogens, self.fractions)
+        if not (all(0 < x < np.inf for x in positive) and 0 <= self.beta < np.inf):
             raise PlanError(
                 f"TCP has alpha {self.alpha}, beta {self.beta}, {self.clonogens:g} clonogens and "
-                f"{self.fractions} fractions; all must be positive, beta may be 0. Leave them out "
-                "to take 0.3, 0.03, 1e7 and 30."
+                f"{self.fractions} fractions; all must be positive and finite, beta may be "
+                "0. Leave them out to take 0.3, 0.03, 1e7 and 30."
             )
 
     @property

@@ -13,24 +13,22 @@ from numpy.typing import ArrayLike, NDArray
 from dosegrad.arrays import Array
 from dosegrad.beams.beam import Beams
 from dosegrad.beams.steering import steer
-from dosegrad.errors import BeamError, EnergyError, SettingsError
+from dosegrad.errors import BeamError, CapabilityError, EnergyError, SettingsError
 from dosegrad.geometry.grid import Triple
 from dosegrad.influence.build import compute_influence
 from dosegrad.machine.kinds import Machine
+from dosegrad.objectives.structure_objective import QuantityObjective, RobustObjective
 from dosegrad.optimisation.angle_worth import CandidateBeams
+from dosegrad.optimisation.candidate_angles import Angle, list_angles, spread_evenly
 from dosegrad.optimisation.optimise import optimise
-from dosegrad.optimisation.wishes import Wishes, make_terms
+from dosegrad.optimisation.solvers._stopping import check_whole
+from dosegrad.optimisation.wishes import Wishes, as_pairs, make_terms
 from dosegrad.patient.patient import Patient
 from dosegrad.plan import Plan
 from dosegrad.progress import report
 
 __all__ = ["Angle", "AngleChoice", "optimise_angles"]
 
-#: Gantry and couch angle, degree.
-Angle = tuple[float, float]
-
-#: Degrees between candidates, unless they are given.
-_STEP: Final = 10.0
 #: Exchanges begin anew, from the best set that is known, at most so many times.
 _PASSES: Final = 3
 #: Sets that are optimised with so many times the iterations, to choose among them.
@@ -59,6 +57,9 @@ class AngleChoice:
         so many beams with it.
     n_sets
         Number of sets of beams whose objective was computed.
+    evenly_spread
+        Objective of the plan of the candidates nearest to an even spread, optimised like ``plan``,
+        which is at least as good.
     """
 
     gantry: tuple[float, ...]
@@ -67,6 +68,7 @@ class AngleChoice:
     candidates: tuple[Angle, ...]
     worth: Mapping[Angle, float]
     n_sets: int
+    evenly_spread: float = np.nan
 
     def __repr__(self) -> str:
         angles = ", ".join(
@@ -108,7 +110,9 @@ def optimise_angles(
 
     The candidates of the largest such gain, and those next to the present beam, are tried by
     optimising weights. In the end every candidate has been tried in some set, and of the six best
-    sets that one is chosen which is best after five times as many iterations.
+    sets that one is chosen which is best after five times as many iterations. It and the evenly
+    spread set are then optimised alike, as :func:`~dosegrad.optimise` does, and the better one is
+    the result.
 
     Parameters
     ----------
@@ -138,7 +142,9 @@ def optimise_angles(
     Raises
     ------
     SettingsError
-        If there are fewer candidates than beams wanted.
+        If there are fewer candidates than beams wanted, or an option cannot be.
+    CapabilityError
+        If an objective is robust, or about another quantity than dose.
     BeamError
         If fewer than ``n`` candidates can be steered at the target.
 
@@ -147,7 +153,10 @@ def optimise_angles(
     The problem and searches: Bangert, Ziegenhein, Oelfke 2012, Phys. Med. Biol. 57, 6707
     [Bangert2012]_.
     """
-    angles = _angles(candidates, couch)
+    _check_options(objectives, steering)
+    for name, count in (("n", n), ("iterations", iterations), ("tries", tries)):
+        check_whole(name, count)
+    angles = list_angles(candidates, couch)
     if not 1 <= n <= len(angles) or iterations < 1 or tries < 1:
         raise SettingsError(
             f"{n} beams cannot be chosen from {len(angles)} candidates with {iterations} "
@@ -157,18 +166,25 @@ def optimise_angles(
     influence = compute_influence(patient, beams, dose_spacing=dose_spacing, cluster=cluster)
     terms = make_terms(influence, objectives)
     search = _Search(CandidateBeams(influence.matrix, beams, terms, iterations), n, tries)
-    chosen = search.run(_spread(angles, n))
-    order = sorted(chosen, key=lambda k: angles[k][::-1])
-    found = compute_influence(
-        patient, _beams_of(beams, order), dose_spacing=dose_spacing, cluster=cluster
-    )
+    spread = sorted(spread_evenly(angles, n), key=lambda k: angles[k][::-1])
+    best = sorted(search.run(spread), key=lambda k: angles[k][::-1])
+    plans: dict[tuple[int, ...], tuple[float, Plan]] = {}
+    for order in dict.fromkeys((tuple(best), tuple(spread))):
+        found = compute_influence(
+            patient, _beams_of(beams, order), dose_spacing=dose_spacing, cluster=cluster
+        )
+        plan = optimise(found, objectives)
+        assert plan.objective is not None
+        plans[order] = (plan.objective, plan)
+    chosen = min(plans, key=lambda order: plans[order][0])
     return AngleChoice(
-        tuple(angles[k][0] for k in order),
-        tuple(angles[k][1] for k in order),
-        optimise(found, objectives),
+        tuple(angles[k][0] for k in chosen),
+        tuple(angles[k][1] for k in chosen),
+        plans[chosen][1],
         angles,
         {angles[k]: search.best_with[k] for k in range(len(angles))},
         search.n_sets,
+        plans[tuple(spread)][0],
     )
 
 
@@ -264,23 +280,19 @@ class _Search:
         return self.known[key]
 
 
-def _angles(candidates: Sequence[float | Angle] | None, couch: ArrayLike) -> tuple[Angle, ...]:
-    """Different pairs of gantry and couch angle."""
-    given = np.arange(0.0, 360.0, _STEP).tolist() if candidates is None else list(candidates)
-    turns = np.atleast_1d(np.asarray(couch, dtype=float)).tolist()
-    pairs: list[Angle] = []
-    for one in given:
-        values = np.atleast_1d(np.asarray(one, dtype=float))
-        if values.size > 2 or not np.isfinite(values).all():
-            raise SettingsError(
-                f"candidate {one!r} is no angle; give a gantry angle, or a pair of gantry and "
-                "couch angle, in degrees."
+def _check_options(objectives: Wishes, steering: Mapping[str, Any]) -> None:
+    """Raise if the search cannot see an objective, or an option is chosen by it."""
+    for name, objective in as_pairs(objectives):
+        if isinstance(objective, RobustObjective | QuantityObjective):
+            raise CapabilityError(
+                f"the objective {objective!r} on {name!r} is no plain one of dose, by which beam "
+                "angles are chosen. Choose them without .robust() and .of(), then optimise the "
+                "plan of these angles with them."
             )
-        if values.size == 2:
-            pairs.append((float(values[0]) % 360.0, float(values[1])))
-        else:
-            pairs += [(float(values[0]) % 360.0, turn) for turn in turns]
-    return tuple(dict.fromkeys(pairs))
+    if "gantry" in steering:
+        raise SettingsError(
+            "gantry angles are what is chosen; name those to choose from as candidates=."
+        )
 
 
 def _steered(
@@ -343,19 +355,3 @@ def _beams_of(beams: Beams, numbers: Sequence[int]) -> Beams:
         mine["ray"] -= mine["ray"].min()
         parts.append(Beams(beams.machine, (beams[number],), mine))
     return _joined(parts)
-
-
-def _spread(angles: Sequence[Angle], n: int) -> list[int]:
-    """Candidates nearest to ``n`` evenly spread gantry angles with the couch least turned."""
-    left = dict(enumerate(angles))
-    found = []
-    for wanted in np.arange(n) * 360.0 / n:
-
-        def apart(k: int, wanted: float = wanted) -> tuple[float, float]:
-            gantry, couch = left[k]
-            return abs(couch), abs((gantry - wanted + 180.0) % 360.0 - 180.0)
-
-        best = min(left, key=apart)
-        found.append(best)
-        del left[best]
-    return found

@@ -11,18 +11,22 @@ Breedveld et al. 2007, Phys. Med. Biol. 52, 6339 (2pεc); Breedveld et al. 2012,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from dosegrad.arrays import Array
-from dosegrad.errors import PlanError
+from dosegrad.errors import CapabilityError, PlanError
 from dosegrad.influence.matrix import Influence
 from dosegrad.objectives.limit_protocols import Excess
 from dosegrad.objectives.protocols import Objective
-from dosegrad.objectives.structure_objective import StructureObjective
+from dosegrad.objectives.structure_objective import (
+    QuantityObjective,
+    RobustObjective,
+    StructureObjective,
+)
 from dosegrad.optimisation.hard_limits import Constraints, PlacedLimit, place_limits
 from dosegrad.optimisation.optimise import optimise
 from dosegrad.optimisation.solvers.protocols import Solver
@@ -49,6 +53,24 @@ class Priority:
 
     wish: StructureObjective
     goal: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.wish, StructureObjective):
+            raise PlanError(
+                f"{self.wish!r} does not name its structure; write "
+                "Priority(SquaredUnderdose(57.0).on('PTV'), 0.1)."
+            )
+        if isinstance(self.wish.objective, RobustObjective | QuantityObjective):
+            raise CapabilityError(
+                f"{self.wish!r} cannot be held at a value: priorities are for nominal plans and "
+                "the plan's own dose. Leave out .robust() and .of(), or use optimise() with "
+                "weights."
+            )
+        if self.goal is not None and not 0 <= self.goal < np.inf:
+            raise PlanError(
+                f"the goal {self.goal} of {self.wish!r} cannot be; give a finite value of the "
+                "objective that is good enough, not negative, or None where less is always better."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +133,15 @@ def optimise_lexicographic(
     Raises
     ------
     PlanError
-        If the order is empty or the slack below 1.
+        If the order is empty or the slack below 1, or an entry names no structure.
+    CapabilityError
+        If an objective is robust, or about another quantity than the plan's dose.
     """
+    if isinstance(order, Mapping):
+        raise PlanError(
+            "a mapping of structures has no order of priorities; give a sequence such as "
+            "[Priority(SquaredUnderdose(57.0).on('PTV'), 0.1), MeanDose().on('Rectum')]."
+        )
     steps = [p if isinstance(p, Priority) else Priority(p) for p in order]
     if not steps:
         raise PlanError("the order of priorities is empty; name the most important objective.")
@@ -147,9 +176,12 @@ class _Order:
             name = f"{step.wish.structure}: {term.objective!r}"
             held.append(PlacedLimit(name, _Held(term.objective, bound), term.rows, term.structure))
             reached.append(value)
+        was_pushed = False
         for number, (step, value) in enumerate(zip(self.steps, reached, strict=True)):
-            if step.goal is None or value > step.goal or number == len(self.steps) - 1:
+            is_least = number == len(self.steps) - 1 and not was_pushed  # by the step just done
+            if step.goal is None or value > step.goal or is_least:
                 continue
+            was_pushed = True
             others = [limit for k, limit in enumerate(held) if k != number]
             best = self._minimise(step, [*before, *others])
             tight = _Held(terms[number].objective, min(self._loosened(best), step.goal))

@@ -277,6 +277,7 @@ def soft_cvar(values: Array, chances: Array, alpha: float, softness: float) -> t
     which is the conditional value at risk itself for :math:`\tau = 0`, and below it by at most
     :math:`-\tau \log (1 - \alpha)`. The weights are :math:`p_s e^{(F_s - \lambda) / \tau}`, none
     above its limit: the worst scenarios are at the limit, and what is left is shared by the rest.
+    A scenario of probability 0 has none.
 
     Examples
     --------
@@ -284,6 +285,11 @@ def soft_cvar(values: Array, chances: Array, alpha: float, softness: float) -> t
     >>> value, weight.tolist()
     (4.0, [0.0, 0.0, 0.5, 0.5])
     """
+    possible = chances > 0
+    if not possible.all():
+        weights = np.zeros(values.size)
+        value, weights[possible] = soft_cvar(values[possible], chances[possible], alpha, softness)
+        return value, weights
     order = np.argsort(-values, kind="stable")
     worst, share = values[order], chances[order]
     limits = share / (1.0 - alpha)

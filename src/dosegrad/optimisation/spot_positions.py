@@ -21,6 +21,8 @@ from dosegrad.optimisation.robust_wishes import RobustChoice, split_wishes
 from dosegrad.optimisation.spot_course import Method, SpotBox, SpotCourse
 from dosegrad.optimisation.spot_objective import SpotObjective, SpotSettings
 from dosegrad.optimisation.spot_pruning import (
+    check_distance,
+    drop_unused,
     keep_minimum_weight,
     merge_spots,
     move_spots,
@@ -81,7 +83,7 @@ def optimise_spots(
     weights are optimised once more with the influence matrix of the moved spots. So dose and
     objective of the plan are those of the standard engine, not of the smooth one that moved them.
 
-    A plan of few spots holds less well when the patient moves: give ``scenarios`` and ``robust``.
+    A plan of few spots holds less well when the patient moves: give ``scenarios``.
 
     Parameters
     ----------
@@ -101,7 +103,9 @@ def optimise_spots(
         How far a layer may move in depth, mm.
     scenarios, robust, robust_structures
         Errors that the plan shall stand and how objectives see them, as for
-        :func:`~dosegrad.compute_influence` and :func:`~dosegrad.optimise`.
+        :func:`~dosegrad.compute_influence` and :func:`~dosegrad.optimise`. Where scenarios are
+        given and neither ``robust`` nor an objective says how they count, it is by
+        ``"minimax"``, as in plan files.
     engine
         ``"pencil-beam"``, or its settings.
     grid, dose_spacing
@@ -114,7 +118,7 @@ def optimise_spots(
         Of the moving part: at most so many, and the relative decrease over 10 iterations that
         is too small to go on.
     merge_within
-        Spots of a layer nearer than this are joined, mm.
+        Spots of a layer nearer than this are joined, mm; 0 joins none.
     prune_below
         Spots of less than this many times the mean weight are left out.
     max_spots
@@ -128,8 +132,9 @@ def optimise_spots(
 
     Returns
     -------
-        A plan with fresh ``beams``. Its ``history`` is that of the moving part, on the voxels
-        that it looks at, then that of the weights at the end.
+        A plan with fresh ``beams``, of those spots alone that have a weight. Its ``history`` is
+        that of the moving part, on the voxels that it looks at, then that of the weights at the
+        end.
 
     Raises
     ------
@@ -146,7 +151,8 @@ def optimise_spots(
     Comput. 16, 1190, for the method.
     """
     _check(max_shift, method, max_iterations, tolerance, prune_below, minimum_weight)
-    _check_more(energies, max_range_shift, max_spots)
+    _check_more(energies, max_range_shift, max_spots, merge_within)
+    robust = _way(objectives, scenarios, robust, robust_structures)
     chosen = _moving_engine(engine)
     dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
     medium = prepare_medium(patient, dose_grid, chosen)
@@ -179,6 +185,7 @@ def optimise_spots(
         plan = keep_minimum_weight(
             influence, objectives, plan, minimum=minimum_weight, robust=robust
         )
+    plan = drop_unused(plan)
     told: dict[str, object] = {
         "method": method,
         "max_shift": max_shift,
@@ -318,7 +325,29 @@ def _check(
         )
 
 
-def _check_more(energies: str, max_range_shift: float, max_spots: int | None) -> None:
+def _way(
+    objectives: Wishes,
+    scenarios: Scenarios | None,
+    robust: RobustChoice,
+    structures: Sequence[str] | None,
+) -> RobustChoice:
+    """How objectives see the scenarios: as asked for, else by minimax where there are some."""
+    if scenarios is None:
+        if robust is not None or structures is not None:
+            raise SettingsError(
+                "robust= and robust_structures= say how errors count, but no errors are given; add "
+                "scenarios=, such as Scenarios.worst_case(setup=3.0, range_percent=3.5)."
+            )
+        return None
+    if robust is None and not any(split_wishes(objectives)[1]):
+        return "minimax"
+    return robust
+
+
+def _check_more(
+    energies: str, max_range_shift: float, max_spots: int | None, merge_within: float
+) -> None:
+    check_distance(merge_within)
     if energies not in _ENERGIES:
         raise unknown_name("choice of energies", energies, _ENERGIES)
     if not 0 < max_range_shift <= _FARTHEST:

@@ -66,10 +66,7 @@ def merge_spots(beams: Beams, weights: Array, *, within: float = 1.0) -> tuple[B
     within
         Distance in the isocentre plane, mm; 0 joins nothing.
     """
-    if not (np.isfinite(within) and within >= 0):
-        raise SettingsError(
-            f"spots cannot be joined within {within} mm; give zero or more, such as 1."
-        )
+    check_distance(within)
     columns = beams.columns.copy()
     keys = np.column_stack([columns["beam"], columns["energy"]])
     _, layer = np.unique(keys, axis=0, return_inverse=True)
@@ -82,6 +79,26 @@ def merge_spots(beams: Beams, weights: Array, *, within: float = 1.0) -> tuple[B
         kept[_join(spots, total, here, within)] = True
     columns["x"], columns["y"] = spots.T
     return Beams(beams.machine, beams.fields, _with_rays(columns[kept])), total[kept]
+
+
+def check_distance(within: float) -> None:
+    """Raise unless spots may be joined ``within`` so many mm."""
+    if not (np.isfinite(within) and within >= 0):
+        raise SettingsError(
+            f"spots cannot be joined within {within} mm; give zero or more, such as 1."
+        )
+
+
+def drop_unused(plan: Plan) -> Plan:
+    """The same plan without spots of weight zero; a plan of zeros alone stays as it is."""
+    kept = plan.weights > 0
+    if kept.all() or not kept.any():
+        return plan
+    beams = plan.beams
+    columns = _with_rays(beams.columns[kept])
+    return replace(
+        plan, beams=Beams(beams.machine, beams.fields, columns), weights=plan.weights[kept]
+    )
 
 
 def prune_spots(beams: Beams, weights: Array, *, below: float) -> tuple[Beams, Array]:

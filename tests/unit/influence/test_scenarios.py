@@ -88,6 +88,11 @@ def test_wrong_sets_are_told():
         Scenarios.grid(setup_points="edges")
     with pytest.raises(SettingsError, match="cannot be drawn"):
         Scenarios.random(0, seed=1)
+    with pytest.raises(SettingsError, match="whole number"):
+        Scenarios.random(2.5, seed=1)
+    for size in (-2.0, float("nan")):
+        with pytest.raises(SettingsError, match="range error of size"):
+            Scenarios.random(3, seed=1, range_percent_deviation=size)
 
 
 CASES = Scenarios(

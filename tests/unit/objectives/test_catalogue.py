@@ -88,6 +88,8 @@ def test_settings_out_of_range_say_what_to_give():
         obj.LymanNTCP(td50=-1, m=0.1, n=0.1)
     with pytest.raises(PlanError, match="clonogens"):
         obj.TCP(clonogens=0)
+    with pytest.raises(PlanError, match="positive and finite"):
+        obj.TCP(beta=float("inf"))
     with pytest.raises(PlanError, match="positive distance"):
         obj.DoseFallOff("PTV", 50.0, 20.0, 0.0)
     with pytest.raises(PlanError, match="positive weight"):

@@ -38,6 +38,13 @@ def test_dvh_penalties_end_where_the_point_is_met():
     assert obj.MinDVH(dose=20.0, volume=0.80).value_and_gradient(dose, even(11))[0] == 0.0
 
 
+def test_a_dvh_penalty_counts_the_voxel_at_the_edge_as_matrad_does():
+    """One voxel in four may be hot, and one is: met, yet that one is asked for."""
+    dose = np.array([10.0, 20.0, 20.0, 40.0])
+    assert obj.MaxDVH(25.0, 0.25).value_and_gradient(dose, even(4))[0] == pytest.approx(15**2 / 4)
+    assert obj.MaxDVH(25.0, 0.26).value_and_gradient(dose, even(4))[0] == 0.0
+
+
 def test_shares_weigh_voxels():
     share = np.array([0.7, 0.2, 0.1])
     dose = np.array([1.0, 2.0, 3.0])
@@ -93,6 +100,9 @@ def test_large_exponents_come_near_the_maximum():
         (lambda: obj.MeanDose(weight=-2.0), "weight -2.0"),
         (lambda: obj.SquaredUnderdose(5.0, weight=float("inf")), "weight inf"),
         (lambda: obj.MaxDVH(dose=50.0, volume=30.0), "Write 30 % as 0.30"),
+        (lambda: obj.SquaredDeviation("50"), "needs one number"),
+        (lambda: obj.SquaredDeviation(np.full(3, 50.0)), "VoxelLimit"),
+        (lambda: obj.MeanDose(weight="much"), "needs one number"),
         (lambda: obj.EUD(10.0, a=0.0), "exponent a = 0.0"),
         (lambda: obj.SpotSmoothness(weight=-1.0), "weight -1.0"),
     ],

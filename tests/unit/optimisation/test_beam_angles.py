@@ -6,8 +6,10 @@ import pytest
 from dosegrad import objectives as obj
 from dosegrad import optimise, optimise_angles, plot
 from dosegrad.beams.steering import steer
-from dosegrad.errors import SettingsError
+from dosegrad.errors import CapabilityError, SettingsError
 from dosegrad.influence.build import compute_influence
+from dosegrad.optimisation.beam_angles import _Search
+from dosegrad.optimisation.candidate_angles import list_angles, spread_evenly
 
 GOALS = {
     "Target": [obj.SquaredDeviation(50.0, weight=100)],
@@ -38,7 +40,22 @@ def test_the_chosen_set_is_the_best_of_those_tried(choice):
 def test_it_is_no_worse_than_the_evenly_spread_set(choice, water_box, toy_machine):
     beams = steer(water_box, toy_machine, target="Target", gantry=[0, 180], **OPTIONS)
     spread = optimise(compute_influence(water_box, beams), GOALS)
-    assert choice.plan.objective <= 1.01 * spread.objective
+    assert choice.evenly_spread == pytest.approx(spread.objective, rel=1e-3)
+    assert choice.plan.objective <= choice.evenly_spread
+
+
+def test_a_search_that_errs_gives_the_evenly_spread_set(water_box, toy_machine, monkeypatch):
+    monkeypatch.setattr(_Search, "_best_of_finalists", lambda *_: [1])
+    angles = {"n": 1, "target": "Target", "candidates": [0, 90, 180, 270]}
+    choice = optimise_angles(water_box, toy_machine, GOALS, **angles, **OPTIONS)
+    assert choice.gantry == (0.0,)
+    assert choice.plan.objective == choice.evenly_spread
+
+
+def test_full_turns_make_no_other_candidate():
+    assert list_angles([90, (90, -350), 450], [0, 360, 10, 370]) == ((90.0, 0.0), (90.0, 10.0))
+    angles = list_angles([0.0, (0.0, 350.0)], 180.0)
+    assert spread_evenly(angles, 1) == [1]
 
 
 def test_the_search_finds_the_best_pair_of_few(choice, water_box, toy_machine):
@@ -90,3 +107,12 @@ def test_wrong_settings_are_told(water_box, toy_machine):
         optimise_angles(
             water_box, toy_machine, GOALS, n=1, target="Target", candidates=[(0, 90, 1)]
         )
+    with pytest.raises(SettingsError, match="no angle"):
+        optimise_angles(water_box, toy_machine, GOALS, n=1, target="Target", candidates=["a"])
+    with pytest.raises(SettingsError, match="no whole number"):
+        optimise_angles(water_box, toy_machine, GOALS, n=2.5, target="Target")
+    with pytest.raises(SettingsError, match="as candidates="):
+        optimise_angles(water_box, toy_machine, GOALS, n=1, target="Target", gantry=90)
+    for wish in (GOALS["Body"][0].robust(), GOALS["Body"][0].of("let")):
+        with pytest.raises(CapabilityError, match="by which beam angles are chosen"):
+            optimise_angles(water_box, toy_machine, {"Body": wish}, n=1, target="Target")

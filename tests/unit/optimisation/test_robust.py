@@ -212,6 +212,14 @@ def test_cvar_is_the_linear_programme(alpha):
             assert (share <= chances / (1 - alpha) + 1e-12).all()
 
 
+@pytest.mark.parametrize("softness", [0.0, 1.0])
+def test_a_scenario_that_cannot_be_has_no_weight_in_cvar(softness):
+    values, chances = np.array([1000.0, 1.0, 3.0]), np.array([0.0, 0.5, 0.5])
+    value, weight = soft_cvar(values, chances, 0.0, softness)
+    assert value == pytest.approx(2.0)
+    np.testing.assert_allclose(weight, chances)
+
+
 def test_worst_dose_of_each_kind():
     doses = np.array([[10.0, 50.0, 61.0], [55.0, 69.0, 58.0]])
     rows = np.arange(3)

@@ -5,6 +5,7 @@ import pytest
 
 from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams
 from dosegrad.beams.steering import steer
+from dosegrad.cli.robust import RobustPart
 from dosegrad.engines.pencil_beam.engine import PencilBeam
 from dosegrad.errors import CapabilityError, PlanError, SettingsError, UnknownNameError
 from dosegrad.influence.build import compute_influence, prepare_medium
@@ -150,6 +151,8 @@ def test_sampled_voxels_stand_for_all(water_box, beams):
         ({"max_shift": 5.0, "prune_below": 1.0}, SettingsError, "prune_below"),
         ({"max_shift": 5.0, "initial": [1.0]}, PlanError, "none of them negative"),
         ({"max_shift": 5.0, "engine": "yoda"}, CapabilityError, "engines that do"),
+        ({"max_shift": 5.0, "merge_within": -1.0}, SettingsError, "cannot be joined"),
+        ({"max_shift": 5.0, "robust": "minimax"}, SettingsError, "no errors are given"),
     ],
 )
 def test_what_cannot_be_is_refused(water_box, beams, options, error, words):
@@ -175,6 +178,38 @@ def test_a_robust_plan_is_better_with_spots_that_move(water_box, beams, how, met
     )
     assert moved.objective < 0.95 * on_grid.objective
     assert len(moved.scenario_doses) == len(CASES)
+
+
+def test_scenarios_count_by_minimax_unless_something_else_is_said(water_box, beams):
+    def made(objectives=GOALS, **options):
+        return optimise_spots(
+            *(water_box, beams, objectives),
+            max_shift=6.0,
+            scenarios=CASES,
+            max_iterations=4,
+            **options,
+        )
+
+    plain, named = made(), made(robust="minimax")
+    assert len(plain.scenario_doses) == len(CASES)
+    assert any("robust: Minimax" in line for line in plain.provenance["objectives"])
+    np.testing.assert_array_equal(plain.weights, named.weights)
+    own = made({"Target": [SquaredDeviation(20.0, weight=100).robust("expected")]})
+    assert not any("Minimax" in line for line in own.provenance["objectives"])
+    default = RobustPart()
+    assert default.choice() == "minimax"
+
+
+def test_spots_of_no_weight_are_not_in_the_plan(water_box, beams, moved):
+    assert (moved.weights > 0).all()
+    minimum = 0.5 * moved.weights.mean()
+    heavy = optimise_spots(
+        water_box, beams, GOALS, max_shift=6.0, max_iterations=12, minimum_weight=minimum
+    )
+    assert heavy.weights.min() >= minimum
+    assert heavy.beams.n_columns == heavy.n_spots
+    again = compute_dose(water_box, heavy, grid=heavy.dose.grid)
+    np.testing.assert_allclose(again.array, heavy.dose.array, rtol=1e-4, atol=1e-3)
 
 
 def test_the_robust_gradient_is_that_of_the_objective(water_box, beams):
