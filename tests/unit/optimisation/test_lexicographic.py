@@ -4,7 +4,7 @@ import pytest
 
 from dosegrad import objectives as obj
 from dosegrad import optimise_lexicographic
-from dosegrad.errors import PlanError
+from dosegrad.errors import CapabilityError, PlanError
 from dosegrad.optimisation.lexicographic import Priority
 from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
 
@@ -56,3 +56,25 @@ def test_wrong_orders(influence):
         optimise_lexicographic(influence, [])
     with pytest.raises(PlanError, match="1 or more"):
         optimise_lexicographic(influence, [ORGAN], slack=0.9)
+    with pytest.raises(PlanError, match="no order of priorities"):
+        optimise_lexicographic(influence, {"Target": [obj.SquaredDeviation(50.0)]})
+    with pytest.raises(PlanError, match="does not name its structure"):
+        optimise_lexicographic(influence, [obj.SquaredDeviation(50.0)])
+    for wish in (obj.MeanDose().robust(), obj.MeanDose().of("let_dose")):
+        with pytest.raises(CapabilityError, match="nominal plans"):
+            optimise_lexicographic(influence, [TARGET, wish.on("Organ")])
+    for goal in (float("nan"), -1.0, float("inf")):
+        with pytest.raises(PlanError, match="cannot be"):
+            Priority(TARGET, goal=goal)
+
+
+def test_the_last_priority_too_is_pushed_further(influence):
+    """In the second phase the first is pushed, which the last must not have to pay for."""
+    order = [Priority(TARGET, goal=9.0), Priority(ORGAN, goal=60.0)]
+    plan = optimise_lexicographic(influence, order, solver=MANY)
+    first, last = plan.provenance["priorities"]
+    held = 1.03 * first["reached"]
+    alone = optimise_lexicographic(
+        influence, [Priority(TARGET, goal=float(held)), ORGAN], solver=MANY
+    )
+    assert last["value"] <= 1.02 * alone.provenance["priorities"][1]["reached"]
