@@ -22,7 +22,7 @@ from dosegrad.engines.photon_kernel._setup import (
 )
 from dosegrad.engines.photon_kernel.engine import PhotonKernel
 from dosegrad.engines.photon_kernel.field import collimator_of, covered
-from dosegrad.errors import CapabilityError, PlanError
+from dosegrad.errors import CapabilityError, PlanError, SettingsError
 from dosegrad.influence._aperture_arrays import Look
 from dosegrad.influence.dose_map import Pullback
 from dosegrad.machine.collimator import MultileafCollimator
@@ -129,10 +129,17 @@ class ApertureDoseMap:
         ------
         CapabilityError
             If the machine has no leaves, a collimator is turned, or the raster is even.
+        SettingsError
+            If the raster is no positive whole number.
         """
         settings = PhotonKernel() if engine is None else engine
         machine = photon_machine(beams.machine)
         collimator = collimator_of(machine)
+        if isinstance(coarseness, bool) or not isinstance(coarseness, int) or coarseness < 1:
+            raise SettingsError(
+                f"a raster of {coarseness!r} rasters of the kernels is not possible; give an odd "
+                "whole number, such as 3."
+            )
         plain = settings.primary_fluence == "uniform" and settings.density_scaling == "none"
         if apertures.rotation.any() or not plain or coarseness % 2 == 0:
             raise CapabilityError(

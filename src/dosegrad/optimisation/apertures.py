@@ -92,7 +92,8 @@ def optimise_apertures(
     Raises
     ------
     PlanError
-        If the plan has no apertures, or objectives are missing or contradict each other.
+        If the plan has no apertures or other beams than the influence, or objectives are missing
+        or contradict each other.
     CapabilityError
         If the engine cannot move leaves.
     SettingsError
@@ -104,6 +105,7 @@ def optimise_apertures(
     positions are this project's.
     """
     if isinstance(patient, Influence):
+        _check_same(patient.beams, plan.beams)
         grid = patient.grid if grid is None and dose_spacing is None else grid
         patient = patient.patient
     if plan.apertures is None:
@@ -185,7 +187,7 @@ class ApertureCourse:
     def message(self) -> str:
         """How it ended, in words."""
         if self.n_moves >= self.max_iterations:
-            return f"leaves moved for {self.n_moves} iterations, as many as allowed"
+            return f"leaves moved for {self.max_iterations} iterations, as many as allowed"
         return f"leaves settled after {self.n_moves} iterations"
 
     def _tell_move(self, value: float) -> None:
@@ -217,6 +219,16 @@ def leaves_of(beams: Beams) -> tuple[PhotonMachine, MultileafCollimator]:
             "a photon machine."
         )
     return machine, collimator_of(machine)
+
+
+def _check_same(beams: Beams, others: Beams) -> None:
+    """Raise a ``PlanError`` unless an influence was computed for the beams of a plan."""
+    alike = beams.machine.name == others.machine.name and len(beams) == len(others)
+    if not alike or any(repr(a) != repr(b) for a, b in zip(beams, others, strict=True)):
+        raise PlanError(
+            f"the influence is that of {beams!r}, but the plan has {others!r}; give the influence "
+            "that it was optimised with, or the patient."
+        )
 
 
 def check_course(max_iterations: int, tolerance: float) -> None:

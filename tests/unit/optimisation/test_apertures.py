@@ -236,4 +236,14 @@ def test_wrong_requests_are_told(patient, sequenced):
         optimise_apertures(
             patient, sequenced, WISHES, engine=PhotonKernel(primary_fluence="machine")
         )
+    for wrong in (0, -1, "a", 1.5):
+        with pytest.raises(SettingsError, match="rasters of the kernels is not possible"):
+            optimise_apertures(patient, sequenced, WISHES, coarseness=wrong)
     assert isinstance(sequenced, Plan)
+
+
+def test_an_influence_of_other_beams_is_refused(patient, sequenced):
+    linac = load_machine("generic-6mv")
+    others = steer(patient, linac, target="Target", gantry=[20, 140, 261], bixel=15.0)
+    with pytest.raises(PlanError, match=r"the influence is that of .* but the plan has"):
+        optimise_apertures(compute_influence(patient, others), sequenced, WISHES)

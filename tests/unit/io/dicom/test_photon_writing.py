@@ -126,3 +126,15 @@ def test_what_cannot_be_delivered_is_refused(tmp_path, folder, patient, plan):
     fluence = dg.Plan(plan.beams, plan.weights)
     with pytest.raises(OutputError, match=r"sequence\(plan\)"):
         dg.write_dicom(tmp_path / "other", patient=patient, plan=fluence)
+
+
+def test_leaves_beyond_their_limits_are_not_written(tmp_path, patient, plan):
+    moved = replace(
+        plan.apertures, left=plan.apertures.left - 300, right=plan.apertures.right - 300
+    )
+    far = replace(plan, apertures=moved)
+    with pytest.raises(
+        OutputError, match=r"cannot deliver the plan: .* mm from the axis \(at most"
+    ):
+        dg.write_dicom(tmp_path / "far", patient=patient, plan=far)
+    assert not (tmp_path / "far" / "RP.dcm").exists()

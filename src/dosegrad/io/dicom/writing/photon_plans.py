@@ -45,8 +45,8 @@ def write_photon_plan(
     Raises
     ------
     OutputError
-        If the plan has no apertures, its machine counts no MU, a beam has no segment with MU, or
-        the file cannot be written.
+        If the plan has no apertures, its machine counts no MU or has leaves that cannot stand so,
+        a beam has no segment with MU, or the file cannot be written.
     """
     machine, apertures = _deliverable(plan)
     groups = turns(plan)
@@ -95,6 +95,13 @@ def _deliverable(plan: Plan) -> tuple[PhotonMachine, Apertures]:
         raise OutputError(
             f"machine {machine.name!r} is not calibrated in MU, which the file must hold; plan "
             "with a machine that is, such as 'generic-6mv'."
+        )
+    broken = _collimator(machine).broken_limits(plan.apertures.left, plan.apertures.right)
+    if broken:
+        raise OutputError(
+            f"machine {machine.name!r} cannot deliver the plan: {'; '.join(broken)}. Sequence it "
+            "again, or give the machine the limits of its leaves: replace(machine, "
+            "collimator=...)."
         )
     return machine, plan.apertures
 
