@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from dosegrad._version import __version__
 from dosegrad.arrays import Array
-from dosegrad.errors import CapabilityError, PlanError
+from dosegrad.errors import CapabilityError, PlanError, SettingsError
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import in_kernel_types, multiply
 from dosegrad.influence.sources import QuantitySource
@@ -102,7 +102,8 @@ def optimise(
     robust
         How objectives see the scenarios of the influence: ``"expected"``, ``"minimax"``,
         ``"objective-wise"``, ``"voxel-wise"``, ``"cvar"``, or settings of these; or a mapping of
-        structures to such. An objective may also say so itself, by ``.robust()``.
+        structures to such. An objective may also say so itself, by ``.robust()``. Without either
+        the plan is nominal, even if the influence holds scenarios; its message says so.
     mode
         ``"together"``: all fields at once. ``"sfud"``, or ``SFUD(shares=(2, 1))``: single-field
         uniform dose, every field by itself; see :mod:`dosegrad.optimisation.single_field`.
@@ -120,9 +121,16 @@ def optimise(
         If objectives are missing, empty or contradict each other, or a value is not finite.
     UnknownNameError
         If a structure, solver or kind of objective is unknown.
+    SettingsError
+        If a setting is out of its range.
     """
     fractions = whole_fractions(fractions)
     fields = resolve_mode(mode)
+    if stop_below is not None and not np.isfinite(stop_below):
+        raise SettingsError(
+            f"stop_below {stop_below} must be a finite value of the objective that is good enough; "
+            "leave it out to go on to the end."
+        )
     chosen = resolve_solver(solver, max_iterations, tolerance)
     asked = (*penalties, *((smoothness,) if smoothness is not None else ()))
     on_weights = tuple(wish.between(influence.beams) for wish in asked)
@@ -170,7 +178,9 @@ def optimise(
         objective=value,
         history=(*course.history, value),
         fractions=fractions,
-        message=solution.message + remark_on(influence, terms, more.get("rbe_dose", dose)),
+        message=solution.message
+        + remark_on(influence, terms, more.get("rbe_dose", dose))
+        + _remark_on_scenarios(influence, is_robust),
         provenance={
             **_provenance(influence, problem, ways, chosen, solution),
             **({} if fields is None else {"mode": repr(fields)}),
@@ -287,6 +297,13 @@ def _provenance(
         "penalties": [type(p).__name__ for p in problem.penalties],
         **_cases(influence, ways),
     }
+
+
+def _remark_on_scenarios(influence: Influence, is_robust: bool) -> str:
+    """A remark where scenarios are there and not looked at."""
+    if influence.scenarios is None or is_robust:
+        return ""
+    return "; nominal: the scenarios of the influence play no part without robust="
 
 
 def _cases(influence: Influence, ways: Sequence[Robust | None]) -> dict[str, object]:

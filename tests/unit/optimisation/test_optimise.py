@@ -203,6 +203,7 @@ def test_interruption_passes_through(influence):
         (GOALS, {"solver": "l-bfgs"}, UnknownNameError, "Did you mean 'l-bfgs-b'"),
         (GOALS, {"solver": LBFGSB}, SettingsError, "is no solver"),
         (GOALS, {"max_iterations": 0}, SettingsError, "at least 1"),
+        (GOALS, {"max_iterations": 2.5}, SettingsError, "no whole number"),
         (GOALS, {"tolerance": -1.0}, SettingsError, "from 0 to below 1"),
     ],
 )

@@ -268,6 +268,19 @@ def test_doses_of_an_engine_without_forward_end_at_the_rows(shaken):
     assert np.isnan(np.delete(rows, held.rows)).all()
 
 
+def test_a_nominal_plan_says_that_scenarios_play_no_part(shaken):
+    nominal = optimise(shaken, GOALS, max_iterations=5)
+    assert nominal.message.endswith("play no part without robust=")
+    assert nominal.scenario_doses == ()
+    assert "play no part" not in optimise(shaken, GOALS, robust="minimax", max_iterations=5).message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_good_enough_value_is_finite(shaken, value):
+    with pytest.raises(SettingsError, match="stop_below"):
+        optimise(shaken, GOALS, stop_below=value)
+
+
 def test_scenarios_as_needed_reach_the_same(shaken):
     for way in (Minimax, ObjectiveWise):
         whole = optimise(shaken, GOALS, robust=way(scenarios="all"), tolerance=1e-6)

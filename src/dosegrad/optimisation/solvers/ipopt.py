@@ -10,7 +10,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from dosegrad.arrays import Array, IntArray
-from dosegrad.errors import CapabilityError, SettingsError
+from dosegrad.errors import CapabilityError
+from dosegrad.optimisation.solvers._stopping import check_stopping
 from dosegrad.optimisation.solvers.protocols import Function, Solution, Watcher
 
 __all__ = ["IPOPT", "Constraint"]
@@ -50,15 +51,12 @@ class IPOPT:
     memory: int = 20
 
     def __post_init__(self) -> None:
-        if self.max_iterations < 1 or self.patience < 1 or self.memory < 1:
-            raise SettingsError(
-                f"max_iterations {self.max_iterations}, patience {self.patience} and memory "
-                f"{self.memory} must be at least 1; leave them out to take the defaults."
-            )
-        if not 0 <= self.tolerance < 1:
-            raise SettingsError(
-                f"tolerance {self.tolerance} must be from 0 to below 1, such as 1e-4."
-            )
+        check_stopping(
+            self.tolerance,
+            max_iterations=self.max_iterations,
+            patience=self.patience,
+            memory=self.memory,
+        )
 
     def minimise(
         self,
