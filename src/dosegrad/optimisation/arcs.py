@@ -13,6 +13,7 @@ from dosegrad.arrays import Array, BoolArray
 from dosegrad.beams.apertures import Apertures
 from dosegrad.beams.beam import Beams
 from dosegrad.beams.steering import steer
+from dosegrad.dose import Dose
 from dosegrad.engines.photon_kernel.engine import PhotonKernel
 from dosegrad.errors import PlanError, SettingsError
 from dosegrad.geometry.grid import Grid, Triple
@@ -39,7 +40,7 @@ from dosegrad.optimisation.problem import DoseProblem, typical_steps
 from dosegrad.optimisation.sequencing.sequence import sequence
 from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
 from dosegrad.optimisation.spot_problem import SampledTerms, sample_terms
-from dosegrad.optimisation.wishes import Wishes, prescription
+from dosegrad.optimisation.wishes import Wishes, prescribing, prescription
 from dosegrad.patient.patient import Patient
 from dosegrad.plan import Plan, compute_dose
 from dosegrad.progress import report
@@ -53,10 +54,12 @@ _FLUENCE_ITERATIONS: Final = 60
 _UNIT_ITERATIONS: Final = 25
 #: Levels at which these are sequenced: few, for large shapes that need few MU.
 _LEVELS: Final = 2
-#: Control points with this share of the highest MU have all that they can get; so many of them
-#: mean that the dose rate limits the plan.
+#: Control points with this share of the highest MU have all that they can get; where so many of
+#: them do, the dose rate limits the plan.
 _FULL: Final = 0.999
 _MANY: Final = 0.5
+#: Less than this share of the prescription, as the mean of its structure, is told.
+_REACHED: Final = 0.97
 #: Price of 1 mm² of excess travel of one tip, round by round, in mean objectives of a tip.
 _PRICES: Final = (0.02, 0.2, 2.0)
 
@@ -161,23 +164,34 @@ def optimise_arc(
         opened_fluence(beams, apertures, leaves) / (machine.mu_per_weight or 1.0),
         history=tuple(history),
         fractions=fractions,
-        message=_message(apertures, pace, problem.n_moves),
+        message=f"an arc of {len(beams)} control points, leaves moved {problem.n_moves} times",
         provenance={"version": __version__, "machine": machine.name, "arc": {"fields": fields,
                     "turn_time": turn_time, "max_iterations": max_iterations}},
         apertures=apertures,
     )  # fmt: skip
     dose = compute_dose(patient, plan, engine=chosen, grid=dose_grid)
-    return replace(plan, dose=dose, objective=objective_of(patient, beams, dose, objectives))
+    return replace(
+        plan,
+        dose=dose,
+        objective=objective_of(patient, beams, dose, objectives),
+        message=plan.message + _remark(dose, patient, sampled, apertures, pace),
+    )
 
 
-def _message(apertures: Apertures, pace: _Pace, n_moves: int) -> str:
-    words = f"an arc of {len(apertures)} control points, leaves moved {n_moves} times"
+def _remark(
+    dose: Dose, patient: Patient, sampled: SampledTerms, apertures: Apertures, pace: _Pace
+) -> str:
+    """Words about a prescription that the dose rate does not let the arc reach, or none."""
+    asked = prescribing(sampled.terms)
     full = int(np.count_nonzero(apertures.monitor_units > _FULL * pace.most))
-    if full < _MANY * len(apertures):
-        return words
+    if asked is None or full < _MANY * len(apertures):
+        return ""
+    reached = dose.mean(patient.structure(asked[0].structure))
+    if reached >= _REACHED * asked[1]:
+        return ""
     return (
-        f"{words}; the dose rate limits {full} of them, so that the dose may not be reached: give "
-        "a longer turn_time, or more fractions"
+        f"; {asked[0].structure!r} gets {reached:.3g} of {asked[1]:.3g} Gy, as the dose rate limits "
+        f"{full} control points: give a longer turn_time, or more fractions"
     )
 
 

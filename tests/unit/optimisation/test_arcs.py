@@ -96,7 +96,7 @@ def test_a_dose_beyond_the_dose_rate_is_told(patient, arc):
         max_iterations=3,
     )
     assert hasty.dose.mean(patient.structures["Target"]) < 15.0
-    assert "the dose rate limits 9 of them" in hasty.message
+    assert "of 20 Gy, as the dose rate limits 9 control points" in hasty.message
     assert "turn_time" in hasty.message
 
 
