@@ -190,8 +190,8 @@ def _remark(
     if reached >= _REACHED * asked[1]:
         return ""
     return (
-        f"; {asked[0].structure!r} gets {reached:.3g} of {asked[1]:.3g} Gy, as the dose rate limits "
-        f"{full} control points: give a longer turn_time, or more fractions"
+        f"; {asked[0].structure!r} gets {reached:.3g} of {asked[1]:.3g} Gy, as the dose rate "
+        f"limits {full} control points: give a longer turn_time, or more fractions"
     )
 
 
