@@ -105,8 +105,14 @@ def bixels_to_beams(
     Raises
     ------
     BeamError
-        If the numbers of values do not match, there is no bixel, or one has no width.
+        If the machine is not one of photons, the numbers of values do not match, there is no
+        bixel, or one has no width.
     """
+    if getattr(machine, "modality", None) != "photons":
+        raise BeamError(
+            f"{machine!r} delivers no bixels; choose a photon machine, such as "
+            'load_machine("generic-6mv"), or give spots of a particle machine to Plan.from_spots.'
+        )
     try:
         values = np.broadcast_arrays(
             *(np.atleast_1d(np.asarray(v, dtype=float)) for v in (gantry, couch, x, y, width))

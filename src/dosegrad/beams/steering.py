@@ -22,12 +22,23 @@ from dosegrad.machine.particle import ParticleMachine
 from dosegrad.machine.photon import PhotonMachine
 from dosegrad.patient.patient import OutsideBody, Patient
 
-__all__ = ["DEFAULT_BIXEL", "DEFAULT_LAYER_SPACING", "STANDARD_RANGE_SHIFTER", "steer"]
+__all__ = [
+    "DEFAULT_BIXEL",
+    "DEFAULT_LAYER_SPACING",
+    "DEFAULT_SPOT_SPACING",
+    "LEAST_BIXEL",
+    "STANDARD_RANGE_SHIFTER",
+    "steer",
+]
 
 #: Wanted distance of energy layers unless said otherwise, mm in water.
 DEFAULT_LAYER_SPACING: Final = 2.5
 #: Side of photon bixels unless said otherwise, mm.
 DEFAULT_BIXEL: Final = 5.0
+#: Side of the smallest bixels, mm: a pixel of the machines' kernels.
+LEAST_BIXEL: Final = 0.5
+#: Distance of spots, mm, unless it is given.
+DEFAULT_SPOT_SPACING: Final = 5.0
 #: Water-equivalent thickness of the range shifter that steering inserts where one is needed, mm.
 STANDARD_RANGE_SHIFTER: Final = 40.0
 #: Free path between an inserted range shifter and the skin, mm.
@@ -43,7 +54,7 @@ def steer(
     couch: float | Sequence[float] = 0.0,
     isocentre: Triple | Sequence[Triple] | None = None,
     bixel: float | None = None,
-    spot_spacing: float = 5.0,
+    spot_spacing: float = DEFAULT_SPOT_SPACING,
     lattice: Lattice = "square",
     layer_spacing: float | None = None,
     layer_spacing_peak_widths: float | None = None,
@@ -113,8 +124,9 @@ def steer(
     angles = _angles(gantry, couch)
     if isinstance(machine, PhotonMachine):
         _check_photon_options(
-            layer_spacing, layer_spacing_peak_widths, lattice, range_margin_percent, range_shifter
-        )
+            spot_spacing, layer_spacing, layer_spacing_peak_widths, lattice, range_margin_percent,
+            range_shifter,
+        )  # fmt: skip
         width = DEFAULT_BIXEL if bixel is None else bixel
         _check_margins(width, margin, setup_margin, 0.0)
         return _steer_photons(
@@ -230,8 +242,8 @@ def _fit_depths(
         raise TargetError(
             f"target {target!r} reaches {deep:.0f} mm water-equivalent depth{behind} from "
             f"gantry {beam.gantry:g}°, beyond the {highest:.0f} mm of machine {machine.name!r} "
-            f"({machine.energies[0]:.1f} to {machine.energies[-1]:.1f} MeV); add a field from the "
-            "other side or choose another machine."
+            f"({machine.energies[0]:.1f} to {machine.energies[-1]:.1f} {machine.energy_unit}); add "
+            "a field from the other side or choose another machine."
         )
     fitted = Beam(
         *(beam.gantry, beam.couch, beam.isocentre, beam.sad),
@@ -353,14 +365,16 @@ def _check_lengths(spacing: float, layers: float | None, widths: float | None) -
 
 
 def _check_photon_options(
+    spots: float,
     layers: float | None,
     widths: float | None,
     lattice: Lattice,
     range_margin: float,
     shifter: object,
 ) -> None:
-    """Photon beams have no layers; options that speak of them would be ignored in silence."""
+    """Photon beams have no spots and layers; options about them would be ignored in silence."""
     given = {
+        "spot_spacing": spots != DEFAULT_SPOT_SPACING,
         "layer_spacing": layers is not None,
         "layer_spacing_peak_widths": widths is not None,
         "lattice": lattice != "square",
@@ -370,16 +384,20 @@ def _check_photon_options(
     wrong = [name for name, is_given in given.items() if is_given]
     if wrong:
         raise SettingsError(
-            f"{', '.join(wrong)} cannot be set for a photon machine, which has no layers; leave "
-            "it out, and give bixel and margin only."
+            f"{', '.join(wrong)} cannot be set for a photon machine, which has no spots and "
+            "layers; leave it out, and give bixel and margin only."
         )
 
 
 def _check_margins(
     bixel: float | None, margin: float | None, setup: float, range_percent: float
 ) -> None:
-    if bixel is not None and not (np.isfinite(bixel) and bixel > 0):
-        raise SettingsError(f"bixel of {bixel:g} mm is not possible; give a positive width, as 5.")
+    is_number = isinstance(bixel, (int, float, np.number))
+    if bixel is not None and not (is_number and LEAST_BIXEL <= bixel < np.inf):
+        raise SettingsError(
+            f"a bixel of {bixel!r} mm is not possible; give a width from {LEAST_BIXEL:g}, such "
+            "as 5."
+        )
     named = {"margin": margin, "set-up margin": setup, "range margin": range_percent}
     for name, value in named.items():
         if value is not None and not (np.isfinite(value) and value >= 0):

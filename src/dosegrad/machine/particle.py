@@ -195,6 +195,11 @@ class ParticleMachine:
         return np.array([d.energy for d in self.data])
 
     @property
+    def energy_unit(self) -> str:
+        """In what energies are told."""
+        return "MeV" if self.modality == "protons" else "MeV/u"
+
+    @property
     def has_biology(self) -> bool:
         """Whether every energy has alpha and beta tables for the tissues."""
         n = len(self.tissues)
@@ -224,9 +229,9 @@ class ParticleMachine:
         index = int(np.argmin(np.abs(energies - energy)))
         if abs(energies[index] - energy) > 0.01:
             raise EnergyError(
-                f"spot energy {energy:.2f} MeV is not one of machine {self.name!r} "
-                f"({energies[0]:.1f} to {energies[-1]:.1f} MeV in {energies.size} steps; the "
-                f"nearest is {energies[index]:.2f}). Move the spot to a listed energy."
+                f"spot energy {energy:.2f} {self.energy_unit} is not one of machine {self.name!r} "
+                f"({energies[0]:.1f} to {energies[-1]:.1f} {self.energy_unit} in {energies.size} "
+                f"steps; the nearest is {energies[index]:.2f}). Move the spot to a listed energy."
             )
         return self.data[index]
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from dosegrad.errors import SettingsError
-from dosegrad.rbe.tissue import Tissue, checked_tissues
+from dosegrad.rbe.tissue import Tissue, checked_tissues, is_positive
 
 __all__ = ["ConstantRBE"]
 
@@ -39,9 +37,9 @@ class ConstantRBE:
     other: Tissue | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.factor < np.inf:
+        if not is_positive(self.factor):
             raise SettingsError(
-                f"a constant RBE of {self.factor} is not possible; give a positive number, such "
+                f"a constant RBE of {self.factor!r} is not possible; give a positive number, such "
                 "as 1.1."
             )
         if self.tissues or self.other is not None:

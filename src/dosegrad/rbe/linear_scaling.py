@@ -27,8 +27,8 @@ class LinearScaling:
 
     .. math:: \alpha = \alpha_x + 0.008\,(L - 0.5), \qquad \beta = \beta_x
 
-    with L in keV/µm, and no less than 0.3 nor more than 30 of it. It is that of each spot in each
-    voxel, and spots are mixed by dose.
+    with L in keV/µm, and no less than 0.3 nor more than 30 of it; alpha is no less than 0. L is
+    that of each spot in each voxel, and spots are mixed by dose.
 
     Parameters
     ----------
@@ -63,4 +63,4 @@ class LinearScaling:
         """Alpha and root of beta, 1/Gy, at LET ``let``, keV/µm, for photons' alpha and beta."""
         within = np.clip(let, _LOWEST, _HIGHEST)
         root = np.broadcast_to(np.sqrt(beta), np.shape(let))
-        return alpha + _SLOPE * (within - _NEUTRAL), root
+        return np.maximum(alpha + _SLOPE * (within - _NEUTRAL), 0.0), root

@@ -28,7 +28,8 @@ class McNamara:
        \sqrt{\frac{\beta}{\beta_x}} = p_2 + p_3 \sqrt{\alpha_x/\beta_x}\, L
 
     with L in keV/µm. Both are linear in L, so that mixing spots by dose is the same as taking the
-    voxel's LET.
+    voxel's LET. The root of beta is no less than 0: the printed line falls below it where
+    :math:`\sqrt{\alpha_x/\beta_x}\,L` exceeds 285 √Gy keV/µm, and its square would rise again.
 
     Parameters
     ----------
@@ -64,4 +65,4 @@ class McNamara:
         ratio = alpha / beta
         steepness = _P0 + _P1 * let / ratio
         bend = _P2 + _P3 * np.sqrt(ratio) * let
-        return alpha * steepness, np.sqrt(beta) * bend
+        return alpha * steepness, np.sqrt(beta) * np.maximum(bend, 0.0)

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from dosegrad.arrays import Array, readonly
 from dosegrad.errors import SettingsError
 
-__all__ = ["Tissue", "TissueMap", "checked_tissues"]
+__all__ = ["Tissue", "TissueMap", "checked_tissues", "is_positive"]
+
+
+def is_positive(value: object) -> bool:
+    """Whether a value is a finite number above 0."""
+    return isinstance(value, (int, float, np.number)) and 0.0 < float(value) < np.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +41,10 @@ class Tissue:
     beta: float
 
     def __post_init__(self) -> None:
-        if not (0.0 < self.alpha < np.inf and 0.0 < self.beta < np.inf):
+        if not (is_positive(self.alpha) and is_positive(self.beta)):
             raise SettingsError(
-                f"a tissue of alpha {self.alpha}/Gy and beta {self.beta}/Gy2 is not possible; give "
-                "positive numbers, such as alpha=0.1, beta=0.05."
+                f"a tissue of alpha {self.alpha!r}/Gy and beta {self.beta!r}/Gy2 is not possible; "
+                "give positive numbers, such as alpha=0.1, beta=0.05."
             )
 
     @property

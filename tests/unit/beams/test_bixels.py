@@ -7,8 +7,9 @@ from dosegrad.beams._reach import grown_target
 from dosegrad.beams.beam import Beam
 from dosegrad.beams.bixels import bixels_on_target, bixels_to_beams
 from dosegrad.beams.steering import steer
-from dosegrad.errors import BeamError, SettingsError, TargetError
+from dosegrad.errors import BeamError, EnergyError, SettingsError, TargetError
 from dosegrad.machine.library import load_machine
+from dosegrad.plan import Plan
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,14 @@ def test_a_larger_margin_means_more_bixels(water_box, linac):
 
 
 def test_options_of_the_other_kind_are_refused(water_box, linac, toy_machine):
+    with pytest.raises(SettingsError, match="spot_spacing cannot be set for a photon machine"):
+        steer(water_box, linac, target="Target", gantry=0, spot_spacing=3.0)
+    for wrong in ("5", 0.001):
+        with pytest.raises(SettingsError, match=r"mm is not possible; give a width from 0\.5"):
+            steer(water_box, linac, target="Target", gantry=0, bixel=wrong)
     with pytest.raises(SettingsError, match="layer_spacing cannot be set"):
         steer(water_box, linac, target="Target", gantry=0, layer_spacing=3.0)
-    with pytest.raises(SettingsError, match="bixel of -5 mm"):
+    with pytest.raises(SettingsError, match=r"bixel of -5\.0 mm"):
         steer(water_box, linac, target="Target", gantry=0, bixel=-5.0)
     with pytest.raises(SettingsError, match="bixels are for photons"):
         steer(water_box, toy_machine, target="Target", gantry=0, bixel=5.0)
@@ -66,3 +72,16 @@ def test_explicit_bixels_must_fit_together(linac):
         bixels_to_beams(linac, gantry=0, isocentre=(0, 0, 0), x=[0], y=[0], width=0)
     with pytest.raises(BeamError, match="at least one bixel"):
         bixels_to_beams(linac, gantry=0, isocentre=(0, 0, 0), x=[], y=[], width=5)
+
+
+def test_only_photon_machines_deliver_bixels():
+    helium = load_machine("generic-helium")
+    with pytest.raises(BeamError, match=r"delivers no bixels; choose a photon machine"):
+        Plan.from_bixels(helium, gantry=0, isocentre=(0, 0, 0), x=0.0, y=0.0, width=5.0, weight=1.0)
+
+
+def test_energies_of_ions_are_told_per_nucleon():
+    helium = load_machine("generic-helium")
+    with pytest.raises(EnergyError, match=r"500\.00 MeV/u is not one of .* MeV/u in"):
+        helium.at_energy(500.0)
+    assert load_machine("generic-protons").energy_unit == "MeV"

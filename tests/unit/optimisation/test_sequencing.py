@@ -160,8 +160,9 @@ def test_wrong_options_are_told(linac):
     plan = plan_of(linac, np.ones((2, 2)))
     with pytest.raises(UnknownNameError, match="no sequencing algorithm 'engle'"):
         sequence(plan, algorithm="engle")
-    with pytest.raises(SettingsError, match="0 levels"):
-        sequence(plan, levels=0)
+    for wrong in (0, "x", np.nan, None):
+        with pytest.raises(SettingsError, match=f"{wrong!r} levels are not possible"):
+            sequence(plan, levels=wrong)
     with pytest.raises(UnknownNameError, match="no choice of leakage"):
         sequence(plan, leakage="no")
     with pytest.raises(PlanError, match="no fluence"):

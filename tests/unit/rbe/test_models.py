@@ -67,6 +67,10 @@ def test_more_fractions_have_less_effect():
 def test_wrong_tissues_are_told():
     with pytest.raises(SettingsError, match="not possible; give positive numbers"):
         rbe.Tissue(alpha=0.0, beta=0.05)
+    with pytest.raises(SettingsError, match="alpha 'a'/Gy and beta 1/Gy2 is not possible"):
+        rbe.Tissue(alpha="a", beta=1)
+    with pytest.raises(SettingsError, match=r"constant RBE of '1\.1' is not possible"):
+        rbe.ConstantRBE("1.1")
     with pytest.raises(SettingsError, match="'PTV' is given as 3"):
         rbe.McNamara({"PTV": 3}, other=TISSUE)
     with pytest.raises(SettingsError, match="which structure is of which tissue"):
@@ -77,3 +81,15 @@ def test_wrong_tissues_are_told():
         rbe.ConstantRBE(1.1, {"PTV": TISSUE})
     with pytest.raises(SettingsError, match="constant RBE of 0"):
         rbe.ConstantRBE(0.0)
+
+
+def test_parameters_never_fall_below_zero():
+    let = np.array([0.1, 5.0, 40.0])
+    resistant = np.full(3, 1e-4)
+    alpha, _ = rbe.LinearScaling(other=TISSUE).parameters(let, resistant, resistant)
+    assert alpha[0] == 0.0
+    assert (np.diff(alpha) > 0.0).all()
+    # alpha over beta of 100 Gy: the printed line of the root of beta crosses 0 at 28.5 keV/um
+    _, root = rbe.McNamara(other=TISSUE).parameters(let, np.full(3, 0.5), np.full(3, 0.005))
+    assert root[2] == 0.0
+    assert root[1] == pytest.approx(np.sqrt(0.005) * (1.1012 - 0.038703 * 5.0))

@@ -175,8 +175,9 @@ def _with_leaves(beams: Beams) -> tuple[PhotonMachine, MultileafCollimator]:
 def _algorithm(name: str, levels: int) -> Sequencer:
     if name not in _ALGORITHMS:
         raise unknown_name("sequencing algorithm", name, _ALGORITHMS)
-    if isinstance(levels, bool) or levels != int(levels) or levels < 1:
-        raise SettingsError(f"{levels} levels are not possible; give a whole number, such as 10.")
+    whole = isinstance(levels, (int, float, np.number)) and not isinstance(levels, bool)
+    if not whole or not 1 <= levels < np.inf or levels != int(levels):
+        raise SettingsError(f"{levels!r} levels are not possible; give a whole number, such as 10.")
     module, _, function = _ALGORITHMS[name].partition(":")
     found: Sequencer = getattr(import_module(module), function)
     return found
