@@ -9,15 +9,16 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 
-from dosegrad.arrays import Array, Mask, readonly
+from dosegrad.arrays import Array, IntArray, Mask, Points, readonly
 from dosegrad.dose import Dose, Region
 from dosegrad.errors import PlanError
 from dosegrad.geometry.grid import Grid
 from dosegrad.patient.patient import Patient
 from dosegrad.patient.structures import Structure
 
-__all__ = ["DVH", "dvh", "share_outside", "structure_dvh"]
+__all__ = ["DVH", "Samples", "dvh", "share_outside", "structure_dvh", "structure_samples"]
 
 #: A structure with fewer voxels than this is sampled more finely whatever it is made of, one with
 #: fewer than so many samples if its border runs through voxels.
@@ -25,6 +26,8 @@ _FEW_VOXELS: Final = 100
 _ENOUGH_SAMPLES: Final = 10_000
 #: Share of a volume outside the dose grid below which nothing is missed: rounding of borders.
 _LITTLE: Final = 0.005
+#: Parts of voxels below this in a sample are rounding.
+_NOTHING: Final = 1e-9
 #: Samples per voxel along each axis, tried in turn; odd, so that voxel centres are among them.
 _FINER: Final = (3, 5, 7)
 
@@ -144,26 +147,84 @@ def structure_dvh(dose: Dose, structure: Region) -> DVH:
     not known (NaN) in part of a structure, as outside the rows of a restricted influence, the
     histogram has no samples and all its values are NaN.
     """
-    mask = structure.mask(dose.grid)
-    n_voxels = int(np.count_nonzero(mask))
+    mask, points, volume = _sampled(structure, dose.grid)
     if np.isnan(dose.array[mask]).any():
         return DVH(np.empty(0), dose.grid.voxel_volume_cc)
+    if points is None:
+        return DVH(dose.array[mask], volume)
+    values = dose.at(points)
+    return DVH(np.empty(0) if np.isnan(values).any() else values, volume)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Where a structure's dose is looked at, as a linear map of the dose of voxels.
+
+    Parameters
+    ----------
+    voxels
+        Flat indices (n_voxels,), ascending, of the voxels of the dose grid that samples depend on.
+    mixing
+        Part of each voxel in each sample (n, n_voxels); ``None`` where the voxels are the samples.
+    sample_volume_cc
+        Volume that each sample stands for, cm3.
+    """
+
+    voxels: IntArray
+    mixing: csr_array | None
+    sample_volume_cc: float
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return int(self.voxels.size if self.mixing is None else self.mixing.shape[0])
+
+    def doses(self, dose: Array) -> Array:
+        """Dose (n,) of the samples, Gy, for that of the voxels (n_voxels,)."""
+        return dose if self.mixing is None else np.asarray(self.mixing @ dose)
+
+
+def structure_samples(structure: Region, grid: Grid) -> Samples:
+    """The samples that :func:`structure_dvh` takes of a structure, for any dose on ``grid``."""
+    mask, points, volume = _sampled(structure, grid)
+    if points is None:
+        return Samples(np.flatnonzero(mask), None, volume)
+    last = np.asarray(grid.shape) - 1
+    index = np.clip(grid.to_index(points), 0.0, last)
+    low = np.minimum(index.astype(np.int64), np.maximum(last - 1, 0))
+    part = index - low
+    corners, parts = [], []
+    for step in np.ndindex(2, 2, 2):
+        at = np.minimum(low + step, last)
+        corners.append(np.ravel_multi_index(tuple(at.T), grid.shape))
+        parts.append(np.prod(np.where(step, part, 1.0 - part), axis=1))
+    all_corners, all_parts = np.concatenate(corners), np.concatenate(parts)
+    numbers = np.tile(np.arange(len(points)), 8)
+    used = all_parts > _NOTHING
+    voxels, columns = np.unique(all_corners[used], return_inverse=True)
+    entries = (all_parts[used], (numbers[used], columns.ravel()))
+    mixing = csr_array(entries, shape=(len(points), voxels.size))
+    return Samples(voxels, mixing, volume)
+
+
+def _sampled(structure: Region, grid: Grid) -> tuple[Mask, Points | None, float]:
+    """Voxels of a structure, its samples (n, 3) unless they are the voxels, the volume of each."""
+    mask = structure.mask(grid)
+    n_voxels = int(np.count_nonzero(mask))
     if n_voxels >= _ENOUGH_SAMPLES or (
-        n_voxels >= _FEW_VOXELS and _has_whole_voxels(structure, dose.grid, mask)
+        n_voxels >= _FEW_VOXELS and _has_whole_voxels(structure, grid, mask)
     ):
-        return DVH(dose.array[mask], dose.grid.voxel_volume_cc)
-    box = _box(mask) if n_voxels else _find(structure, dose.grid)
+        return mask, None, grid.voxel_volume_cc
+    box = _box(mask) if n_voxels else _find(structure, grid)
     if box is None:
-        return DVH(np.empty(0), dose.grid.voxel_volume_cc)
-    samples = np.empty((0, 3))
-    grid = dose.grid
+        return mask, None, grid.voxel_volume_cc
+    points, finer = np.empty((0, 3)), grid
     for times in _FINER:
-        grid = _refined(dose.grid, box, times)
-        samples = grid.voxel_points(np.flatnonzero(structure.mask(grid)))
-        if len(samples) >= _ENOUGH_SAMPLES:
+        finer = _refined(grid, box, times)
+        points = finer.voxel_points(np.flatnonzero(structure.mask(finer)))
+        if len(points) >= _ENOUGH_SAMPLES:
             break
-    values = dose.at(samples)
-    return DVH(np.empty(0) if np.isnan(values).any() else values, grid.voxel_volume_cc)
+    return mask, points, finer.voxel_volume_cc
 
 
 def share_outside(structure: Structure, grid: Grid, curve: DVH) -> float:

@@ -42,6 +42,14 @@ def _one(excess: float, slope: Array) -> Excess:
     return np.array([excess]), lambda g: float(g[0]) * slope
 
 
+def _check_exponent(name: str, a: float) -> None:
+    if not np.isfinite(a) or a == 0:
+        raise PlanError(
+            f"{name} has the exponent {a}; it needs a finite number other than 0, such as 8 for a "
+            "serial organ, 1 for the mean, -10 for a target."
+        )
+
+
 def _check_volume(name: str, volume: float) -> None:
     if not 0 < volume < 1:
         raise PlanError(
@@ -171,6 +179,7 @@ class MaxEUD(LimitBase):
 
     def __post_init__(self) -> None:
         check_dose(type(self).__name__, self.dose)
+        _check_exponent(type(self).__name__, self.a)
 
     @property
     def is_convex(self) -> bool:
@@ -201,6 +210,7 @@ class MinEUD(LimitBase):
 
     def __post_init__(self) -> None:
         check_dose(type(self).__name__, self.dose)
+        _check_exponent(type(self).__name__, self.a)
 
     @property
     def is_convex(self) -> bool:

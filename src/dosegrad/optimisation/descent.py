@@ -7,7 +7,12 @@ to where it was and starts anew.
 
 Limits join by multipliers, which grow after each sweep by what the limit is missed by. That of a
 limit on a tail acts as a ramp in every voxel of the structure, whose place is the edge of the tail
-and moves from sweep to sweep.
+and moves from sweep to sweep. Where goals are evaluated between voxels, a limit is about samples,
+mixtures of voxels: each voxel then has a line in its slope, the derivative of a parabola that
+touches the limit's potential and is nowhere below it,
+
+.. math:: \Bigl(\sum_v S_{iv} \delta_v\Bigr)^2 \le \sum_v S_{iv} \delta_v^2
+    \quad\text{where}\quad \sum_v S_{iv} \le 1 .
 
 References
 ----------
@@ -21,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from dosegrad.arrays import Array, IntArray
 from dosegrad.objectives.mean_tail import mean_tail, soft_mean_tail, tail_edge
@@ -35,6 +41,8 @@ _FULL_AT_FIRST: Final = 5
 _FULL_EVERY: Final = 10
 #: Curvature of a column counts as this share of the largest at least.
 _LEAST_CURVATURE: Final = 1e-6
+#: At first, the largest is that of about so many columns.
+_SOME_COLUMNS: Final = 200
 #: Multipliers move by this share of the curvature that the objective has along the tail: little,
 #: since they stand still while a sweep is under way.
 _STIFFNESS: Final = 0.2
@@ -57,7 +65,9 @@ class TailLimit:
     coldest
         Which part.
     width
-        Gy over which voxels enter the tail.
+        Gy over which samples enter the tail.
+    mixing
+        Part of each row in each sample (n_samples, n); ``None`` where the rows are the samples.
     """
 
     rows: IntArray
@@ -65,16 +75,27 @@ class TailLimit:
     dose: float
     coldest: bool
     width: float
+    mixing: csr_array | None = None
 
     @property
     def sign(self) -> float:
         """-1 for a lower limit, 1 for an upper one."""
         return -1.0 if self.coldest else 1.0
 
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return int(self.rows.size if self.mixing is None else self.mixing.shape[0])
+
+    def samples(self, dose: Array) -> tuple[Array, Array]:
+        """Dose (n_samples,) of the samples for ``dose`` (n_rows,), and the part that each is."""
+        inside = dose[self.rows]
+        inside = inside if self.mixing is None else np.asarray(self.mixing @ inside)
+        return inside, np.full(inside.size, 1.0 / inside.size)
+
     def excess(self, dose: Array) -> float:
         """By how much ``dose`` (n_rows,) is on the wrong side, Gy; negative where it keeps it."""
-        inside = dose[self.rows]
-        share = np.full(inside.size, 1.0 / inside.size)
+        inside, share = self.samples(dose)
         value, _ = mean_tail(inside, share, self.volume, coldest=self.coldest)
         return self.sign * (value - self.dose)
 
@@ -112,6 +133,8 @@ class Descent:
     _random: np.random.Generator = field(init=False)
     _since_restart: int = 0
     _edges: Array = field(init=False)
+    _lines: Array = field(init=False)
+    _no_lines: Array = field(default_factory=lambda: np.zeros((0, 2)))
     _stiffness: Array = field(init=False)
     _last: tuple[float, Array] = field(init=False)
 
@@ -121,6 +144,8 @@ class Descent:
         if not self.multipliers.size:
             self.multipliers = np.zeros(len(self.limits))
         self._edges = np.zeros(len(self.limits))
+        mixed = any(limit.mixing is not None for limit in self.limits)
+        self._lines = np.zeros((self.objective.columns.n_rows if mixed else 0, 2))
         self._random = np.random.default_rng(self.seed)
         self.dose = np.asarray(self.objective.columns.as_matrix() @ self.weights, dtype=float)
         self._arrays = _Arrays.of(self.objective)
@@ -180,9 +205,7 @@ class Descent:
 
     def value(self) -> float:
         """The objective at the present weights, without the limits."""
-        self._hide_limits()
-        total = self._refresh()
-        self._show_limits()
+        total = self._refresh(limits=False)
         return total + self.objective.constant + float(self.objective.prices @ self.weights)
 
     def excesses(self) -> Array:
@@ -195,11 +218,9 @@ class Descent:
         The objective is convex, so that its tangent is below it; what keeps a limit makes the
         limit's own plane, times its multiplier, negative.
         """
-        self._hide_limits()
-        potential = self._refresh()
+        potential = self._refresh(limits=False)
         tangent = potential + self.objective.constant - float(self._arrays.slopes @ self.dose)
-        self._show_limits()
-        self._refresh()
+        self._place_limits()
         slope = self.objective.columns.as_matrix().T @ self._arrays.slopes + self.objective.prices
         doses = np.array([limit.sign * limit.dose for limit in self.limits])
         return tangent - float(self.multipliers @ doses), slope
@@ -211,15 +232,27 @@ class Descent:
         whole = number < _FULL_AT_FIRST or number % _FULL_EVERY == 0
         chosen = np.arange(c.n_columns) if whole else np.flatnonzero(self.weights > 0)
         order = self._random.permutation(chosen)
+        if number == 0:
+            a.curvatures[:] = self._typical_curvatures()
         if whole:
             a.least = max(_LEAST_CURVATURE * float(a.curvatures.max(initial=0.0)), 1e-300)
         measure = whole or bool(self.limits)  # ramps of limits move
         sweep(
             *(c.indptr, c.rows, c.values, order, self.objective.prices),
-            *(self.objective.classes, self.objective.starts, self.ramps, a.least, measure),
+            *(self.objective.classes, self.objective.starts, self.ramps, self._lines),
+            *(a.least, measure),
             *(a.curvatures, self.dose, a.slopes, a.pieces, self.weights),
         )
         self.n_sweeps += 1
+
+    def _typical_curvatures(self) -> Array:
+        """Curvature (n_columns,) of some columns spread over all; of the rest 0."""
+        a, c = self._arrays, self.objective.columns
+        found = np.zeros(c.n_columns)
+        for column in range(0, c.n_columns, max(c.n_columns // _SOME_COLUMNS, 1)):
+            mine = slice(c.indptr[column], c.indptr[column + 1])
+            found[column] = c.values[mine].astype(float) ** 2 @ a.pieces[c.rows[mine], 3]
+        return found
 
     def _go_on(self) -> None:
         """Move along the last change, and the ramps of limits with the tails."""
@@ -236,25 +269,42 @@ class Descent:
         """By how much each limit is missed, Gy, rounded off to the safe side."""
         found = []
         for limit in self.limits:
-            inside = self.dose[limit.rows]
-            share = np.full(inside.size, 1.0 / inside.size)
+            inside, share = limit.samples(self.dose)
             soft = soft_mean_tail(inside, share, limit.volume, limit.width, coldest=limit.coldest)
             found.append(limit.sign * (soft[0] - limit.dose))
         return np.array(found)
 
     def _place_limits(self) -> None:
         """Move the ramps of limits to the edge of their tails; slopes follow."""
+        self._lines[:] = 0.0
         for number, limit in enumerate(self.limits):
             if limit.volume < 1.0:
-                inside = self.dose[limit.rows]
-                share = np.full(inside.size, 1.0 / inside.size)
+                inside, share = limit.samples(self.dose)
                 edge = tail_edge(limit.sign * inside, share, limit.volume, limit.width)
                 self._edges[number] = limit.sign * edge
+            if limit.mixing is not None:
+                self._lines[limit.rows] += self._line(number, limit, limit.mixing)
         self._show_limits()
         self._refresh()
 
+    def _line(self, number: int, limit: TailLimit, mixing: csr_array) -> Array:
+        """Curvature and offset (n, 2) that a limit on samples adds to the slopes of its rows."""
+        level = self.multipliers[number] / (limit.volume * limit.n_samples)
+        inside, _ = limit.samples(self.dose)
+        if limit.volume >= 1.0:
+            offset = np.asarray(mixing.T @ np.full(inside.size, limit.sign * level))
+            return np.column_stack([np.zeros(offset.size), offset])
+        # how far each sample is inside the ramp, from where the limit has no slope
+        depth = limit.sign * (inside - self._edges[number]) / limit.width + 0.5
+        reach = np.where(depth > 0, np.maximum(depth, 1.0), np.maximum(1.0 - 2.0 * depth, 1.0))
+        slope = limit.sign * level * np.clip(depth, 0.0, 1.0)
+        bend = np.asarray(mixing.T @ (level / (limit.width * reach)))
+        return np.column_stack([bend, np.asarray(mixing.T @ slope) - bend * self.dose[limit.rows]])
+
     def _show_limits(self) -> None:
         for number, limit in enumerate(self.limits):
+            if limit.mixing is not None:
+                continue
             mine = self.objective.owners == self.first_limit + number
             level = self.multipliers[number] / (limit.volume * limit.rows.size)
             if limit.volume >= 1.0:
@@ -268,12 +318,19 @@ class Descent:
         if self.limits:
             self.ramps[self.objective.owners >= self.first_limit] = 0.0
 
-    def _refresh(self) -> float:
+    def _refresh(self, *, limits: bool = True) -> float:
+        """Set slopes and pieces, with ``limits`` or without; the potential."""
         from dosegrad.optimisation.solvers._coordinate_kernels import potential_and_slopes
 
+        if not limits:
+            self._hide_limits()
         a, o = self._arrays, self.objective
-        voxels = (self.dose, o.classes, o.starts, self.ramps, a.slopes, a.pieces)
-        return float(potential_and_slopes(*voxels))
+        lines = self._lines if limits else self._no_lines
+        voxels = (self.dose, o.classes, o.starts, self.ramps, lines, a.slopes, a.pieces)
+        total = float(potential_and_slopes(*voxels))
+        if not limits:
+            self._show_limits()
+        return total
 
 
 @dataclass(slots=True, eq=False)

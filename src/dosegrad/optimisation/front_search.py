@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,10 @@ _CLOSE: Final = 0.3
 #: Rounds of the first plans and of later ones, see :mod:`dosegrad.optimisation.weighted_sums`.
 _FIRST_ROUNDS: Final = 3
 _ROUNDS: Final = 6
+#: First plans farther from their bound than this share of the gap are gone on with, so many times
+#: at most.
+_CLOSE_AT_ENDS: Final = 0.8
+_MOST_TIMES: Final = 4
 #: Weights nearer than this, in units of the ranges, give the same plan.
 _ALIKE: Final = 2e-3
 #: Of plans that differ by less than this share of the ranges, one is kept.
@@ -66,8 +70,6 @@ class FrontSearch:
         The gap so far.
     ends
         Weights (n_objectives, n_objectives) at the ends of the front.
-    top
-        Worst values (n_objectives,) at the ends.
     """
 
     problem: TradeProblem
@@ -78,7 +80,6 @@ class FrontSearch:
     points: list[FrontPoint] = field(default_factory=list)
     reached: float = np.inf
     ends: Array = field(default_factory=lambda: np.zeros((0, 0)))
-    top: Array = field(default_factory=lambda: np.zeros(0))
     _units: Array = field(default_factory=lambda: np.zeros(0))
 
     def begin(self, start: Array) -> None:
@@ -99,7 +100,6 @@ class FrontSearch:
             self._solve_ends(wider, first)
             if self.is_traded().sum() <= n_traded:
                 self.points, self.ends = before
-                self.top = self._values().max(axis=0)
 
     def _scale(self, values: Array) -> Array:
         """What each objective is like in a plan with ``values`` (n_objectives,)."""
@@ -107,12 +107,30 @@ class FrontSearch:
         return np.asarray(np.where(known, values, np.maximum(_SOMETHING * self._units, 1e-300)))
 
     def _solve_ends(self, scale: Array, first: FrontPoint) -> None:
-        """Add the plans at the ends, then that in the middle."""
+        """Add the plans at the ends, then that in the middle; go on until they are near."""
         n = len(self.names)
         aside = np.full((n, n), _ASIDE) + (1.0 - n * _ASIDE) * np.eye(n)
         self.ends = aside / scale
         self._solve([*self.ends, 1.0 / scale / n], first, self.gap, _FIRST_ROUNDS)
-        self.top = self._values().max(axis=0)
+        for _ in range(_MOST_TIMES):
+            far = [k for k, p in enumerate(self.points) if self._is_far(p)]
+            if not far:
+                return
+            tasks = [self._further(self.points[k]) for k in far]
+            for k, task, point in zip(far, tasks, self.run_tasks(tasks), strict=True):
+                self.points[k] = _better(self.points[k], point, task)
+
+    def _is_far(self, point: FrontPoint) -> bool:
+        """Whether a plan is so far from its bound that the ends of the front are not known."""
+        if not self.is_traded().any():
+            return False
+        span = float(point.weights @ self._ranges())
+        return bool(point.slack > _CLOSE_AT_ENDS * self.gap * span)
+
+    def _further(self, point: FrontPoint) -> Task:
+        """The task that goes on with a plan."""
+        close = _CLOSE * self.gap * float(point.weights @ self._ranges())
+        return Task(point.weights, point.variables, point.multipliers, close, _ROUNDS)
 
     def run(self) -> None:
         """Solve weighted sums until the gap is small enough."""
@@ -130,12 +148,7 @@ class FrontSearch:
 
     def unbeaten(self) -> list[FrontPoint]:
         """The plans of the front, those that others beat left out, by the first objective."""
-        traded = self.is_traded()
-        if not traded.any():  # all alike: the one in the middle
-            return [self.points[len(self.names)]]
-        same = _SAME * self._ranges()[traded]
-        values = self._values()
-        left = [self.points[k] for k in _unbeaten(values[:, traded], same)]
+        left = [self.points[k] for k in self._front()]
         return sorted(left, key=lambda p: tuple(p.values))
 
     def shape(self, points: Sequence[FrontPoint]) -> FrontShape:
@@ -158,7 +171,9 @@ class FrontSearch:
 
     def is_traded(self) -> BoolArray:
         """Which objectives (n_objectives,) differ between the plans by an amount that matters."""
-        mask: BoolArray = self._ranges() > self._least_span()
+        values = self._values()
+        span = np.ptp(values[_unbeaten(values, np.zeros(len(self.names)))], axis=0)
+        mask: BoolArray = span > self._least_span()
         return mask
 
     def _ending(self) -> str:
@@ -173,16 +188,30 @@ class FrontSearch:
     def _values(self) -> Array:
         return np.array([p.values for p in self.points])
 
+    def _front(self) -> IntArray:
+        """Numbers of the plans that no other beats in what is traded."""
+        traded = self.is_traded()
+        if not traded.any():  # all alike: the one in the middle
+            return np.array([len(self.names)])
+        values = self._values()[:, traded]
+        kept = _unbeaten(values, np.zeros(values.shape[1]))
+        return _unbeaten(values, _SAME * np.ptp(values[kept], axis=0))
+
+    def _top(self) -> Array:
+        """Worst values (n_objectives,) over the front."""
+        return np.asarray(self._values()[self._front()].max(axis=0))
+
     def _least_span(self) -> Array:
         """Changes (n_objectives,) that do not matter."""
         faint = np.maximum(_FAINT * self._units, 1e-300)
-        return np.asarray(np.maximum(_FLAT * np.abs(self.top), faint))
+        values = self._values()
+        worst = np.abs(values[_unbeaten(values, np.zeros(len(self.names)))]).max(axis=0)
+        return np.asarray(np.maximum(_FLAT * worst, faint))
 
     def _ranges(self) -> Array:
-        """Of each objective (n_objectives,) between the ends of the front."""
-        values = self._values()
-        inside = values[(values <= self.top + 1e-9 * np.abs(self.top)).all(axis=1)]
-        return np.asarray(np.maximum(np.ptp(inside, axis=0), self._least_span()))
+        """Of each objective (n_objectives,) over the plans of the front."""
+        span = np.ptp(self._values()[self._front()], axis=0)
+        return np.asarray(np.where(self.is_traded(), span, np.maximum(span, self._least_span())))
 
     def _planes(self) -> tuple[Array, Array]:
         """Normals and bounds of planes; none above a plan, whose limits may be missed slightly."""
@@ -197,13 +226,14 @@ class FrontSearch:
             return []
         normals, bounds = self._planes()
         known = np.isfinite(bounds)
-        spared = normals[known][:, ~traded] @ self.top[~traded]
+        top = self._top()
+        spared = normals[known][:, ~traded] @ top[~traded]
         eye, ranges = np.eye(int(traded.sum())), self._ranges()
         found = corners(
-            self._values()[:, traded],
+            self._values()[self._front()][:, traded],
             np.concatenate([normals[known][:, traded], eye]),
             np.concatenate([bounds[known] - spared, np.zeros(len(eye))]),
-            self.top[traded],
+            top[traded],
             ranges[traded],
             self.ends[:, traded],
         )
@@ -241,6 +271,16 @@ class FrontSearch:
     def _nearest(self, weights: Array) -> FrontPoint:
         """The plan that is best by these weights."""
         return min(self.points, key=lambda p: float(weights @ p.values))
+
+
+def _better(old: FrontPoint, new: FrontPoint, task: Task) -> FrontPoint:
+    """The better plan of the two, with the higher of their bounds."""
+    bound = max(old.bound, new.bound)
+    missed = [float(np.maximum(p.excesses, 0.0).sum()) for p in (new, old)]
+    sums = [float(task.weights @ p.values) for p in (new, old)]
+    chosen = new if (missed[0], sums[0]) <= (missed[1], sums[1]) else old
+    multipliers, n_sweeps = new.multipliers, old.n_sweeps + new.n_sweeps
+    return replace(chosen, bound=bound, multipliers=multipliers, n_sweeps=n_sweeps)
 
 
 def _units(problem: TradeProblem, dose: float) -> Array:

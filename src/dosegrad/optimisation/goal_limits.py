@@ -7,25 +7,72 @@ if the mean of the coldest 5 % is at least 47.5 Gy, then 95 % of the structure g
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Final
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from dosegrad.arrays import IntArray, Mask
+from dosegrad.arrays import IntArray
 from dosegrad.errors import PlanError
 from dosegrad.evaluation.clinical_goals import Goal
-from dosegrad.geometry.grid import Grid
+from dosegrad.evaluation.dose_volume import structure_samples
 from dosegrad.influence.matrix import Influence
-from dosegrad.patient.structures import Structure
 
-__all__ = ["GoalLimit", "goal_limits", "whole_rows"]
+__all__ = ["GoalLimit", "SampledRows", "goal_limits", "sampled_rows"]
 
-#: Share of a structure's voxels that need a row.
-_COVERED: Final = 0.99
-#: Part of a voxel that a structure holds where the voxel belongs to its border.
-_PART: Final = 0.25
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampledRows:
+    """The samples on which a structure is evaluated, by rows of an influence.
+
+    Parameters
+    ----------
+    rows
+        Rows (n_rows,), ascending, that samples depend on.
+    mixing
+        Part of each row in each sample (n, n_rows); ``None`` where the rows are the samples.
+    volume_cc
+        Volume of all samples, cm3.
+    """
+
+    rows: IntArray
+    mixing: csr_array | None
+    volume_cc: float
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return int(self.rows.size if self.mixing is None else self.mixing.shape[0])
+
+
+def sampled_rows(influence: Influence, name: str) -> SampledRows:
+    """The samples of a whole structure, as histograms and goals look at them.
+
+    Voxels outside the body have no row and no dose.
+
+    Raises
+    ------
+    PlanError
+        If voxels that count have no row for another reason.
+    UnknownNameError
+        If the patient lacks the structure.
+    """
+    found = structure_samples(influence.patient.structure(name), influence.grid)
+    rows = np.searchsorted(influence.voxels, found.voxels)
+    held = np.minimum(rows, influence.voxels.size - 1)
+    has_row = influence.voxels[held] == found.voxels
+    if not has_row.any() or not (has_row.all() or influence.covers_body):
+        raise PlanError(
+            f"no limit on {name!r} can be kept: the influence matrix has rows for "
+            f"{np.count_nonzero(has_row)} of the {found.voxels.size} voxels in it and at its "
+            "border on which goals are evaluated. Compute it with voxels that hold the structure "
+            "and its border, such as voxels='body'."
+        )
+    volume_cc, mixing = found.n * found.sample_volume_cc, found.mixing
+    if not has_row.all():  # samples without dose are left, as rows of zeros
+        eye = csr_array((np.ones(found.n), (np.arange(found.n),) * 2), shape=(found.n,) * 2)
+        mixing = (eye if mixing is None else mixing)[:, has_row]
+    return SampledRows(rows[has_row], mixing, volume_cc)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,8 +83,8 @@ class GoalLimit:
     ----------
     goal
         The goal that it implies.
-    rows
-        Rows (n,) of the influence in the whole structure.
+    samples
+        Of the whole structure.
     volume
         The part; 1 for the mean of all.
     dose
@@ -47,19 +94,19 @@ class GoalLimit:
     """
 
     goal: Goal
-    rows: IntArray
+    samples: SampledRows
     volume: float
     dose: float
     coldest: bool
 
+    @property
+    def rows(self) -> IntArray:
+        """Rows (n_rows,) of the influence that it depends on."""
+        return self.samples.rows
 
-def goal_limits(
-    influence: Influence, goals: Iterable[str | Goal], *, with_border: bool = False
-) -> tuple[GoalLimit, ...]:
-    """The limits that imply ``goals``, on whole structures, as goals are evaluated.
 
-    A structure has the voxels whose centre it holds; ``with_border``, also those of which it holds
-    a quarter or more, where doses that goals are evaluated for lie between voxels.
+def goal_limits(influence: Influence, goals: Iterable[str | Goal]) -> tuple[GoalLimit, ...]:
+    """The limits that imply ``goals``, on the samples on which goals are evaluated.
 
     Raises
     ------
@@ -71,70 +118,31 @@ def goal_limits(
     if isinstance(goals, str):
         goals = [goals]
     parsed = [g if isinstance(g, Goal) else Goal.parse(g) for g in goals]
-    return tuple(_limit(influence, goal, with_border) for goal in parsed)
+    samples = {name: sampled_rows(influence, name) for name in {g.structure for g in parsed}}
+    return tuple(_limit(goal, samples[goal.structure]) for goal in parsed)
 
 
-def whole_rows(influence: Influence, name: str, *, with_border: bool = False) -> IntArray:
-    """Rows (n,) of the influence in a whole structure, or ``with_border``.
-
-    Raises
-    ------
-    PlanError
-        If not all its voxels have a row.
-    """
-    structure = influence.patient.structure(name)
-    inside = structure.mask(influence.grid)
-    if with_border:
-        inside = inside | _border(structure, influence.grid, inside)
-    inside = inside.ravel()
-    rows = np.flatnonzero(inside[influence.voxels])
-    if rows.size < _COVERED * np.count_nonzero(inside) or not rows.size:
-        raise PlanError(
-            f"no limit on {name!r} can be kept: the influence matrix has rows for {rows.size} of "
-            f"its {np.count_nonzero(inside)} voxels. Compute it with voxels that hold the "
-            "structure."
-        )
-    return rows
-
-
-def _border(structure: Structure, grid: Grid, inside: Mask) -> Mask:
-    """Voxels near ``inside`` of which a structure holds a part that counts, by 27 samples each."""
-    places = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    low = [max(int(p[0]) - 1, 0) for p in places]
-    high = [min(int(p[-1]) + 2, n) for p, n in zip(places, inside.shape, strict=True)]
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    shape = tuple(b - a for a, b in zip(low, high, strict=True))
-    held = np.zeros(shape)
-    for shift in product((-1 / 3, 0.0, 1 / 3), repeat=3):
-        x, y, z = (float(v) for v in grid.to_point(np.add(low, shift)))
-        held += structure.mask(replace(grid, shape=shape, origin=(x, y, z)))
-    found = np.zeros(inside.shape, dtype=bool)
-    found[box] = held >= _PART * 27
-    return found
-
-
-def _limit(influence: Influence, goal: Goal, with_border: bool) -> GoalLimit:
-    rows = whole_rows(influence, goal.structure, with_border=with_border)
+def _limit(goal: Goal, samples: SampledRows) -> GoalLimit:
     at_least = ">" in goal.comparator
-    hottest, dose = _part(goal, rows.size, influence.patient.structure(goal.structure).volume_cc)
+    hottest, dose = _part(goal, samples.n, samples.volume_cc)
     volume = 1.0 - hottest if at_least and not _is_mean(goal) else hottest
-    volume = min(max(volume, 1.0 / rows.size), 1.0)
-    return GoalLimit(goal, rows, volume, dose, at_least)
+    volume = min(max(volume, 1.0 / samples.n), 1.0)
+    return GoalLimit(goal, samples, volume, dose, at_least)
 
 
 def _is_mean(goal: Goal) -> bool:
     return goal.metric.kind == "mean"
 
 
-def _part(goal: Goal, n_rows: int, volume_cc: float) -> tuple[float, float]:
+def _part(goal: Goal, n: int, volume_cc: float) -> tuple[float, float]:
     """Part of the volume that gets at least a dose, Gy, by a goal on one point of the histogram."""
     kind, number, limit = goal.metric.kind, goal.metric.number, goal.limit
     if kind == "mean":
         return 1.0, limit
     if kind == "maximum" and "<" in goal.comparator:
-        return 1.0 / n_rows, limit
+        return 1.0 / n, limit
     if kind == "minimum" and ">" in goal.comparator:
-        return 1.0 - 1.0 / n_rows, limit
+        return 1.0 - 1.0 / n, limit
     if number is not None and kind == "dose-at-percent":
         return number / 100.0, limit
     if number is not None and kind == "dose-at-cc":

@@ -8,6 +8,9 @@ stiffness :math:`\rho`, each round minimises
 and then sets :math:`\mu_i \leftarrow \max(\mu_i + \rho c_i, 0)`. Limits of every voxel have a
 multiplier in every voxel. The stiffness grows while a round does little.
 
+Limits look at the samples on which goals are evaluated, and are aimed at a thousandth inside, so
+that what is kept is also found to be kept.
+
 References
 ----------
 Nocedal, Wright 2006, Numerical Optimization, chapter 17; after Hestenes, Powell and Rockafellar.
@@ -15,82 +18,41 @@ Nocedal, Wright 2006, Numerical Optimization, chapter 17; after Hestenes, Powell
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Final, Protocol, TypeAlias, runtime_checkable
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 
-from dosegrad.arrays import Array, IntArray
-from dosegrad.errors import PlanError
-from dosegrad.evaluation.clinical_goals import Goal
-from dosegrad.influence.matrix import Influence
+from dosegrad.arrays import Array
 from dosegrad.objectives import limits as kinds
 from dosegrad.objectives.extremes import soft_extreme
-from dosegrad.objectives.limit_protocols import Excess, Limit, StructureLimit
 from dosegrad.objectives.structure_objective import ObjectiveBase
 from dosegrad.optimisation.course import Course
-from dosegrad.optimisation.goal_limits import GoalLimit, goal_limits, whole_rows
+from dosegrad.optimisation.placed_limits import Constraints, PlacedLimit, place_limits
 from dosegrad.optimisation.problem import PlanProblem, Term, typical_steps
 from dosegrad.optimisation.solvers.protocols import Function, Solution, Solver, Watcher
 
 __all__ = ["ConstrainedCourse", "ConstrainedSolver", "Constraints", "PlacedLimit", "place_limits"]
 
-#: A limit is kept if it is missed by no more than this share of its size.
-_KEPT: Final = 1e-3
 #: At first, missing a limit by this share of its size costs as much as the objective is.
 _FIRST_MISS: Final = 0.1
 #: The objective has settled if a round changes it by less than this share.
 _SETTLED: Final = 1e-3
-#: Rounds at most, and the share of the iterations that one may take.
+#: Rounds at most, and the share of the iterations that the first and a later one may take.
 _ROUNDS: Final = 15
-_ROUND_SHARE: Final = 0.5
+_FIRST_SHARE: Final = 0.3
+_ROUND_SHARE: Final = 0.15
+#: Share of the iterations that lead to limits which have no slope far away.
+_LEADING_SHARE: Final = 0.4
+#: Limits are out of reach if so many rounds running left more than this share of the worst miss.
+_STALLED: Final = 2
+_HARDLY: Final = 0.8
 #: The worst voxel is rounded by this share of a limit's size where it has to be one number.
 _SOFTNESS: Final = 5e-4
 #: The stiffness grows by this factor where a round leaves more than this share of the excess.
 _GROWTH: Final = 5.0
 _SLOW: Final = 0.3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PlacedLimit:
-    """A limit on rows of an influence.
-
-    Parameters
-    ----------
-    name
-        How it is called in messages.
-    limit
-        What is to be kept.
-    rows
-        Rows (n,) of the whole structure.
-    structure
-        Its name.
-    """
-
-    name: str
-    limit: Limit
-    rows: IntArray
-    structure: str
-
-    @property
-    def share(self) -> Array:
-        """Part of the volume (n,) that each row stands for."""
-        return np.full(self.rows.size, 1.0 / self.rows.size)
-
-    def miss(self, dose: Array) -> float:
-        """By how much ``dose`` (n_rows,) is beyond the limit; not above 0 if kept."""
-        return self.limit.miss(dose[self.rows], self.share)
-
-    def excess(self, dose: Array) -> Excess:
-        """Smooth excess of ``dose`` (n_rows,), and its pullback to these rows (n,)."""
-        return self.limit.excess(dose[self.rows], self.share)
-
-
-#: Limits by structure; or limits that name theirs, and goals as sentences.
-Constraints: TypeAlias = (
-    Mapping[str, Limit | Sequence[Limit]] | Sequence[StructureLimit | PlacedLimit | str | Goal]
-)
 
 
 @runtime_checkable
@@ -113,70 +75,12 @@ class ConstrainedSolver(Protocol):
 
 
 def _joined(placed: PlacedLimit, dose: Array) -> tuple[float, Array]:
-    """One excess for a limit, and its derivative (n,); the rounded worst of its voxels."""
-    excess, pullback = placed.limit.excess(dose, placed.share)
+    """One excess for a limit, and its derivative (n_rows,); the rounded worst of its samples."""
+    excess, pullback = placed.excess(dose)
     if excess.size == 1:
         return float(excess[0]), pullback(np.ones(1))
     worst, share = soft_extreme(excess, _SOFTNESS * placed.limit.size)
     return worst, pullback(share)
-
-
-def place_limits(influence: Influence, constraints: Constraints) -> tuple[PlacedLimit, ...]:
-    """Limits on whole structures, as goals are evaluated.
-
-    Raises
-    ------
-    PlanError
-        If something is no limit, or a goal has none that implies it.
-    UnknownNameError
-        If the patient lacks a structure.
-    """
-    if isinstance(constraints, str):
-        constraints = [constraints]
-    placed: list[PlacedLimit] = []
-    if isinstance(constraints, Mapping):
-        for name, given in constraints.items():
-            found = given if isinstance(given, Sequence) else (given,)
-            placed.extend(_placed(influence, str(name), limit) for limit in found)
-        return tuple(placed)
-    for item in constraints:
-        if isinstance(item, PlacedLimit):
-            placed.append(item)
-        elif isinstance(item, StructureLimit):
-            placed.append(_placed(influence, item.structure, item.limit))
-        elif isinstance(item, str | Goal):
-            placed.append(_of_goal(goal_limits(influence, [item])[0]))
-        else:
-            raise PlanError(
-                f"{item!r} does not name its structure; write limits.MaxDose(45.0).on('Cord'), a "
-                "sentence such as 'Cord: Dmax <= 45 Gy', or give a mapping of structures."
-            )
-    return tuple(placed)
-
-
-def _placed(influence: Influence, name: str, limit: Limit) -> PlacedLimit:
-    influence.patient.structure(name)
-    if not hasattr(limit, "excess") or isinstance(limit, type):
-        raise PlanError(
-            f"{limit!r} on {name!r} is no limit; give one such as limits.MaxDose(45.0). Wishes "
-            "belong to the objectives."
-        )
-    return PlacedLimit(f"{name}: {limit!r}", limit, whole_rows(influence, name), name)
-
-
-def _of_goal(found: GoalLimit) -> PlacedLimit:
-    """The limit that implies a goal."""
-    kind, dose, volume = found.goal.metric.kind, found.dose, found.volume
-    limit: Limit
-    if volume >= 1.0:
-        limit = kinds.MinMean(dose) if found.coldest else kinds.MaxMean(dose)
-    elif kind in ("maximum", "minimum"):
-        limit = kinds.MinDose(dose) if found.coldest else kinds.MaxDose(dose)
-    elif found.coldest:
-        limit = kinds.MinMeanTail(dose, volume)
-    else:
-        limit = kinds.MaxMeanTail(dose, volume)
-    return PlacedLimit(str(found.goal), limit, found.rows, found.goal.structure)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,19 +89,21 @@ class _Penalty(ObjectiveBase):
 
     kind: ClassVar[str] = "limit"
 
-    limit: Limit
+    placed: PlacedLimit
     multipliers: Array
     stiffness: float
     weight: float = 1.0
 
     @property
     def is_convex(self) -> bool:
-        return self.limit.is_convex
+        return self.placed.limit.is_convex
 
     def value_and_gradient(self, dose: Array, share: Array) -> tuple[float, Array]:
-        excess, pullback = self.limit.excess(dose, share)
+        del share  # samples have their own
+        excess, pullback = self.placed.excess(dose)
         pressure = np.maximum(self.multipliers + self.stiffness * excess, 0.0)
-        parts = share if excess.size == dose.size > 1 else np.ones(excess.size)
+        n = self.placed.n
+        parts = np.full(n, 1.0 / n) if excess.size == n > 1 else np.ones(excess.size)
         total = parts @ (pressure**2 - self.multipliers**2)
         return 0.5 * float(total) / self.stiffness, pullback(parts * pressure)
 
@@ -214,42 +120,71 @@ class ConstrainedCourse:
         What is to be kept.
     solver
         What solves each round.
+    stop_below
+        Value of the objective that is good enough once all limits are kept; ``None`` for none.
     """
 
     problem: PlanProblem
     limits: tuple[PlacedLimit, ...]
     solver: Solver
+    stop_below: float | None = None
     history: list[float] = field(default_factory=list)
     n_evaluations: int = 0
     n_iterations: int = 0
     _before: float = np.inf
+    _stalled: int = 0
 
     def run(self, start: Array) -> Solution:
         """The solution once all limits are kept and the objective has settled."""
         if isinstance(self.solver, ConstrainedSolver):
             return self._interior(self.solver, start)
-        weights, stiffness = start, 2.0 * max(abs(self.value(start)), 1e-6) / _FIRST_MISS**2
-        multipliers = [np.zeros(e.size) for e in self._excesses(start)]
-        last = np.inf
+        weights = self._led(start)
+        stiffness = 2.0 * max(abs(self.value(start)), 1e-6) / _FIRST_MISS**2
+        multipliers = [np.zeros(e.size) for e in self._excesses(weights)]
+        last, solution = np.inf, Solution(weights, self.value(weights), 0, 0, "")
         for number in range(_ROUNDS):
             left = self.solver.max_iterations - self.n_iterations
-            share = max(int(_ROUND_SHARE * self.solver.max_iterations), 1)
-            solution = self._solve(
-                self._with(multipliers, stiffness), weights, min(share, max(left, share // 4))
-            )
+            if left < 1:
+                return self._ended(solution, self._out_of_iterations(weights))
+            share = _FIRST_SHARE if number == 0 else _ROUND_SHARE
+            allowed = max(int(share * self.solver.max_iterations), 1)
+            problem = self._with(multipliers, stiffness)
+            solution = self._solve(problem, weights, min(allowed, left))
             weights = solution.variables
             multipliers = self._moved(weights, multipliers, stiffness)
             worst, value = self._worst(weights), self.value(weights)
-            if worst <= _KEPT and number == 0 and not any(m.any() for m in multipliers):
+            kept = self._all_kept(weights)
+            if kept and self.stop_below is not None and value <= self.stop_below:
+                words = f"stopped: the objective is below {self.stop_below:g}, as asked for"
+                return self._ended(solution, f"{words}; every limit is kept")
+            if kept and number == 0 and not any(m.any() for m in multipliers):
                 words = f"{solution.message}; every limit is kept without being pushed"
                 return self._ended(solution, words)
-            if worst <= _KEPT and abs(value - last) <= _SETTLED * abs(value) + 1e-12:
+            if kept and abs(value - last) <= _SETTLED * abs(value) + 1e-12:
                 return self._ended(solution, "converged: every limit is kept")
-            if worst > _KEPT and worst > _SLOW * self._before:
+            if not kept and worst > _SLOW * self._before:
                 stiffness *= _GROWTH
+            self._stalled = self._stalled + 1 if worst > _HARDLY * self._before else 0
             self._before, last = worst, value
-        words = "converged: every limit is kept" if worst <= _KEPT else self._not_kept(weights)
-        return self._ended(solution, words)
+        words = "converged: every limit is kept"
+        return self._ended(solution, words if kept else self._not_kept(weights))
+
+    def _led(self, start: Array) -> Array:
+        """Weights to begin with: where the limits are that imply points of the histogram.
+
+        Those points have no slope far from where they are kept; means of tails do everywhere.
+        """
+        implying = tuple(_implying(placed) for placed in self.limits)
+        if implying == self.limits:
+            return start
+        allowed = max(int(_LEADING_SHARE * self.solver.max_iterations), 1)
+        settings = replace(self.solver, max_iterations=allowed)  # type: ignore[type-var]
+        leader = ConstrainedCourse(self.problem, implying, settings)
+        weights = leader.run(start).variables
+        self.history.extend(leader.history)
+        self.n_evaluations += leader.n_evaluations
+        self.n_iterations += leader.n_iterations
+        return weights
 
     def value(self, weights: Array) -> float:
         """Objective of ``weights`` (n_columns,), without the limits."""
@@ -258,10 +193,9 @@ class ConstrainedCourse:
     def report(self, weights: Array) -> list[dict[str, object]]:
         """For each limit: its name, by how much it is missed, whether it is kept."""
         dose = self.problem.dose(weights)
-        misses = [(limit, limit.miss(dose)) for limit in self.limits]
         return [
-            {"limit": p.name, "missed_by": m, "kept": bool(m <= _KEPT * p.limit.size)}
-            for p, m in misses
+            {"limit": p.name, "missed_by": p.miss(dose[p.rows]), "kept": p.is_kept(dose[p.rows])}
+            for p in self.limits
         ]
 
     def _solve(self, problem: PlanProblem, start: Array, n: int) -> Solution:
@@ -301,8 +235,11 @@ class ConstrainedCourse:
         )
         self.history.extend(course.history)
         self.n_evaluations += solution.n_evaluations
-        if self._worst(solution.variables) > _KEPT:
-            return self._ended(solution, self._not_kept(solution.variables))
+        if not self._all_kept(solution.variables):
+            ending, _, rest = solution.message.partition(":")
+            what = "not feasible" if ending == "converged" else ending
+            words = f"{what}: {self._missed(solution.variables)};{rest}"
+            return self._ended(solution, words)
         return self._ended(solution, f"{solution.message}; every limit is kept")
 
     def _ended(self, solution: Solution, words: str) -> Solution:
@@ -310,12 +247,16 @@ class ConstrainedCourse:
 
     def _excesses(self, weights: Array) -> list[Array]:
         dose = self.problem.dose(weights)
-        return [placed.excess(dose)[0] for placed in self.limits]
+        return [placed.excess(dose[placed.rows])[0] for placed in self.limits]
 
     def _worst(self, weights: Array) -> float:
-        """The worst miss, in sizes of the limits."""
+        """The worst miss of what is aimed at, in sizes of the limits."""
         dose = self.problem.dose(weights)
-        return max(placed.miss(dose) / placed.limit.size for placed in self.limits)
+        return max(placed.beyond(dose[placed.rows]) for placed in self.limits)
+
+    def _all_kept(self, weights: Array) -> bool:
+        dose = self.problem.dose(weights)
+        return all(placed.is_kept(dose[placed.rows]) for placed in self.limits)
 
     def _moved(self, weights: Array, multipliers: list[Array], stiffness: float) -> list[Array]:
         found = zip(self.limits, multipliers, self._excesses(weights), strict=True)
@@ -326,7 +267,7 @@ class ConstrainedCourse:
         more = tuple(
             Term(
                 p.structure,
-                _Penalty(p.limit, m, stiffness / p.limit.size**2),
+                _Penalty(p, m, stiffness / p.limit.size**2),
                 p.rows,
                 self.problem.terms[0].quantity,
             )
@@ -334,12 +275,34 @@ class ConstrainedCourse:
         )
         return replace(self.problem, terms=(*self.problem.terms, *more))
 
-    def _not_kept(self, weights: Array) -> str:
+    def _missed(self, weights: Array) -> str:
         missed = [row for row in self.report(weights) if not row["kept"]]
-        words = " and ".join(
+        return " and ".join(
             f"'{row['limit']}' is missed by {row['missed_by']:.3g}" for row in missed
         )
+
+    def _not_kept(self, weights: Array) -> str:
         return (
-            f"not feasible: {words} after {_ROUNDS} rounds. The limits may contradict each other "
-            "or be out of reach of these beams; relax one, or raise max_iterations"
+            f"not feasible: {self._missed(weights)}, and further rounds do not help. The limits "
+            "may contradict each other or be out of reach of these beams; relax one, or raise "
+            "max_iterations"
         )
+
+    def _out_of_iterations(self, weights: Array) -> str:
+        most = self.solver.max_iterations
+        ending = f"stopped after {most} iterations, as many as allowed; raise max_iterations"
+        if self._all_kept(weights):
+            return f"not converged: every limit is kept, but {ending} to go on"
+        if self._stalled >= _STALLED:
+            return self._not_kept(weights)
+        return f"not converged: {self._missed(weights)}; {ending} to go on"
+
+
+def _implying(placed: PlacedLimit) -> PlacedLimit:
+    """The convex limit that implies one on a point of the histogram; others as they are."""
+    limit = placed.limit
+    if isinstance(limit, kinds.MaxVolume):
+        return replace(placed, limit=kinds.MaxMeanTail(limit.dose, limit.volume))
+    if isinstance(limit, kinds.MinVolume):
+        return replace(placed, limit=kinds.MinMeanTail(limit.dose, 1.0 - limit.volume))
+    return placed

@@ -32,6 +32,7 @@ from dosegrad.optimisation.single_field import (
     resolve_mode,
 )
 from dosegrad.optimisation.solvers.coordinate_descent import CoordinateDescent
+from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
 from dosegrad.optimisation.solvers.names import resolve_solver
 from dosegrad.optimisation.solvers.protocols import Solution, Solver
 from dosegrad.optimisation.wishes import Wishes, make_terms, prescribing
@@ -147,7 +148,10 @@ def optimise(
     course: Course | DescentCourse | RobustCourse | FieldCourse | ConstrainedCourse
     if constraints is not None:
         _check_constrained(problem, is_robust, fields)
-        course = ConstrainedCourse(problem, place_limits(influence, constraints), chosen)
+        if isinstance(chosen, CoordinateDescent):  # it keeps no limits
+            chosen = LBFGSB(chosen.max_iterations, chosen.tolerance, chosen.patience)
+        limits = place_limits(influence, constraints)
+        course = ConstrainedCourse(problem, limits, chosen, stop_below)
     elif fields is not None:
         options: dict[str, Any] = {
             "stop_below": stop_below,

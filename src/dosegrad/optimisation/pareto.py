@@ -41,8 +41,6 @@ _MOST_TIMES: Final = 8
 _MORE: Final = 1.1
 _MORE_EACH_TIME: Final = 0.002
 _NUDGE: Final = 0.01
-#: Where a plan lacks more than this share of a limit, limits go for borders of structures first.
-_LARGE: Final = 0.1
 #: Goals are looked at where a limit is kept by no more than this share of it.
 _FAR: Final = 0.2
 #: A squared objective leads to a limit if it is about this share of its rows.
@@ -114,6 +112,7 @@ def pareto_front(
     CapabilityError
         If an objective is of another kind, or all are mean doses.
     """
+    _check_search(gap, max_plans, len(trade))
     problem, kept = trade_problem(influence, trade, goals)
     start = _start(influence, problem, kept)
     for attempt in range(_MOST_TIMES):
@@ -127,32 +126,36 @@ def pareto_front(
             if not lacking.any():
                 return _front(influence, search, fractions)
         asked = np.array([k.dose for k in kept])
-        if attempt == 0 and (lacking > _LARGE * asked).any():
-            wider, outer = trade_problem(influence, trade, goals, with_border=True)
-            if any(w.rows.size > k.rows.size for w, k in zip(outer, kept, strict=True)):
-                problem, kept = wider, outer
-                continue
         further = np.where(lacking > 0, _MORE_EACH_TIME * attempt * asked, 0.0)
         problem = _tightened(problem, _MORE * lacking + further)
     raise _still_lacking(lacking, kept)
+
+
+def _check_search(gap: float, max_plans: int, n: int) -> None:
+    if not 0 < gap < np.inf:
+        raise PlanError(f"gap {gap} must be above 0, such as 0.02 for 2 % of each range.")
+    if not max_plans > n:
+        raise PlanError(
+            f"max_plans {max_plans} is too few: the ends of a front of {n} objectives and its "
+            f"middle take {n + 1}. Give {n + 1} or more, such as 60."
+        )
 
 
 def trade_problem(
     influence: Influence,
     trade: Trade,
     goals: Iterable[str | Goal],
-    *,
-    with_border: bool = False,
 ) -> tuple[TradeProblem, tuple[GoalLimit, ...]]:
-    """The problem of a front, and the limits that its goals became.
-
-    See :func:`dosegrad.optimisation.goal_limits.goal_limits` for ``with_border``.
-    """
+    """The problem of a front, and the limits that its goals became."""
     if len(trade) < 2:
         raise PlanError(
             f"a front trades two objectives or more, not {len(trade)}; name them, such as "
             '{"coverage": SquaredDeviation(50.0).on("PTV"), "cord": MeanDose().on("Cord")}.'
         )
+    for name, wish in trade.items():
+        several = (wish,) if isinstance(wish, StructureObjective) else tuple(wish)
+        if not any(part.objective.weight > 0 for part in several):
+            raise PlanError(f"nothing in {name!r} has a weight above 0; leave it out, or weigh it.")
     wishes, owners = [], []
     for number, wish in enumerate(trade.values()):
         for one in (wish,) if isinstance(wish, StructureObjective) else wish:
@@ -173,12 +176,16 @@ def trade_problem(
             "target, or trade SquaredOverdose(0.0) in place of a mean."
         )
     matrix = in_kernel_types(influence.matrix)
-    kept = goal_limits(influence, goals, with_border=with_border)
+    kept = goal_limits(influence, goals)
     modality = influence.beams.machine.modality
     matrix = keep_columns(matrix, reaching_columns(matrix, terms, kept, modality))
     parts = join_terms(matrix, terms, [k.rows for k in kept])
     limits = tuple(
-        TailLimit(np.searchsorted(parts.picked, k.rows), k.volume, k.dose, k.coldest, 0.01 * k.dose)
+        TailLimit(
+            np.searchsorted(parts.picked, k.rows),
+            *(k.volume, k.dose, k.coldest, 0.01 * k.dose),
+            k.samples.mixing,
+        )
         for k in kept
     )
     regions = form_regions(matrix, influence.voxels, influence.grid, terms)
@@ -238,7 +245,10 @@ def _check_kept(
 def _is_held(limit: GoalLimit, problem: TradeProblem) -> bool:
     """Whether a squared objective is about the rows of a limit."""
     squared = [t.rows for t in problem.terms if not isinstance(t.objective, MeanDose)]
-    return any(np.isin(limit.rows, rows).mean() > _HELD for rows in squared)
+    mixing = limit.samples.mixing
+    parts = np.ones(limit.rows.size) if mixing is None else np.asarray(mixing.sum(axis=0)).ravel()
+    parts /= parts.sum()
+    return any(parts[np.isin(limit.rows, rows)].sum() > _HELD for rows in squared)
 
 
 def _still_lacking(lacking: Array, kept: Sequence[GoalLimit]) -> PlanError:

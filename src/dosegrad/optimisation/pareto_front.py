@@ -153,7 +153,10 @@ class ParetoFront(Sequence[Plan]):
         wanted = self._preference(prefer)
         tops = np.full(len(self.shape.names), np.inf)
         for name, top in (limits or {}).items():
-            tops[self._number(name)] = top
+            number = self._number(name)
+            if np.isnan(top):
+                raise PlanError(f"limit {top} on {name!r} is no number; give its highest value.")
+            tops[number] = top
         shares = self._mix(wanted, tops)
         return Choice(self._by_name(shares @ self.shape.values), shares, self)
 
@@ -169,6 +172,8 @@ class ParetoFront(Sequence[Plan]):
 
     def _mix(self, wanted: Array, tops: Array) -> Array:
         values, ranges = self.shape.values, self.shape.ranges
+        if (tops == -np.inf).any():
+            raise self._not_kept(tops)
         limited = np.isfinite(tops)
         # the others count a little, so that nothing is given away where the preferred are equal
         cost = (values / ranges) @ (wanted + 1e-4)
@@ -188,9 +193,7 @@ class ParetoFront(Sequence[Plan]):
 
     def _not_kept(self, tops: Array) -> PlanError:
         words = []
-        for number in np.flatnonzero(np.isfinite(tops)):
-            others = tops.copy()
-            others[number] = np.inf
+        for number in np.flatnonzero(tops < np.inf):
             name, best = self.shape.names[number], float(self.shape.values[:, number].min())
             words.append(f"{name} <= {tops[number]:.4g} (best on the front: {best:.4g})")
         return PlanError(
@@ -203,7 +206,13 @@ class ParetoFront(Sequence[Plan]):
             return wanted + 1.0
         chosen = {prefer: 1.0} if isinstance(prefer, str) else prefer
         for name, weight in chosen.items():
-            wanted[self._number(name)] = weight
+            number = self._number(name)
+            if not 0 <= weight < np.inf:
+                raise PlanError(
+                    f"prefer= has the weight {weight} for {name!r}; it needs a finite number that "
+                    "is not negative. What shall be as bad as it may be, has the weight 0."
+                )
+            wanted[number] = weight
         return wanted
 
     def _number(self, name: str) -> int:

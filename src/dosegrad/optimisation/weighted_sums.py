@@ -20,6 +20,8 @@ __all__ = ["FrontPoint", "Task", "TradeProblem", "solve"]
 _ROUNDS: Final = (120, 80, 120, 160, 240, 320)
 #: Width of the edge of a tail, as a share of its limit, in the first round and later.
 _WIDTHS: Final = (0.02, 0.01, 0.005)
+#: Plans keep limits by this share of them at least, so that rounding does not miss them.
+_INSIDE: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,11 +182,15 @@ def _bound(problem: TradeProblem, task: Task, descent: Descent) -> float:
 def _kept(
     problem: TradeProblem, task: Task, descent: Descent, bound: float, n_sweeps: int
 ) -> FrontPoint:
-    """The plan of a descent, all weights raised slightly if that keeps a lower limit."""
-    factor = 1.0
+    """The plan of a descent, all weights raised or lowered slightly if that keeps the limits."""
+    least, most = 0.0, np.inf
     for limit, excess in zip(descent.limits, descent.excesses(), strict=True):
-        if limit.coldest and excess > 0 and excess < limit.dose:
-            factor = max(factor, limit.dose / (limit.dose - excess) * (1.0 + 1e-9))
+        reached = limit.dose + limit.sign * excess
+        if limit.coldest and reached > 0:
+            least = max(least, limit.dose / reached * (1.0 + _INSIDE))
+        elif not limit.coldest and reached > 0:
+            most = min(most, limit.dose / reached * (1.0 - _INSIDE))
+    factor = float(np.clip(1.0, least, most)) if least <= most else max(least, 1.0)
     dose, variables = factor * descent.dose, factor * descent.weights
     return FrontPoint(
         task.weights,

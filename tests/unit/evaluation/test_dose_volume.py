@@ -3,7 +3,7 @@ import pytest
 
 from dosegrad.dose import Dose
 from dosegrad.errors import PlanError
-from dosegrad.evaluation.dose_volume import DVH, dvh, structure_dvh
+from dosegrad.evaluation.dose_volume import DVH, dvh, structure_dvh, structure_samples
 from dosegrad.evaluation.indices import homogeneity, paddick_conformity, rtog_conformity
 from dosegrad.geometry.grid import Grid
 from dosegrad.patient.patient import Patient
@@ -134,3 +134,25 @@ def test_conformity_by_hand():
     assert paddick_conformity(dose, region, 61.0) == 0.0
     with pytest.raises(PlanError, match="must be positive"):
         paddick_conformity(dose, region, 0.0)
+
+
+@pytest.mark.parametrize("radius", [0.9, 3.0, 9.0])
+def test_samples_are_a_linear_map_of_the_dose(radius):
+    ball = Ball(GRID.to_point([5.5, 6.4, 7.3]), radius)
+    dose = Dose(GRID, np.random.default_rng(5).gamma(2.0, 20.0, GRID.shape))
+    samples = structure_samples(ball, GRID)
+    curve = structure_dvh(dose, ball)
+    assert samples.n == curve.doses.size
+    assert samples.sample_volume_cc == curve.sample_volume_cc
+    assert samples.mixing is not None
+    np.testing.assert_allclose(samples.mixing.sum(axis=1), 1.0, rtol=1e-12)
+    found = samples.doses(dose.array.ravel()[samples.voxels])
+    np.testing.assert_allclose(np.sort(found)[::-1], curve.doses, rtol=1e-12)
+
+
+def test_samples_of_whole_voxels_are_the_voxels():
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[2:8, 3:9, 4:10] = True
+    samples = structure_samples(Structure("All", MaskShape(GRID, mask)), GRID)
+    assert samples.mixing is None
+    np.testing.assert_array_equal(samples.voxels, np.flatnonzero(mask))

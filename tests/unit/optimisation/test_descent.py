@@ -48,19 +48,21 @@ def descent_state(objective, seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_kernels_are_their_twins(objective, seed):
+@pytest.mark.parametrize("with_lines", [False, True])
+def test_kernels_are_their_twins(objective, seed, with_lines):
     c, o = objective.columns, objective
+    lines = np.random.default_rng(seed).uniform(0.0, 1e-3, (c.n_rows * with_lines, 2))
     found = []
     for module in (compiled, plain):
         weights, dose, slopes, pieces, curvatures = descent_state(objective, seed)
-        args = (dose, o.classes, o.starts, o.ramps, slopes, pieces)
+        args = (dose, o.classes, o.starts, o.ramps, lines, slopes, pieces)
         total = module.potential_and_slopes(*args)
         order = np.random.default_rng(seed).permutation(c.n_columns)
         last = weights.copy(), dose.copy()
         for measure in (True, False):
             module.sweep(
                 *(c.indptr, c.rows, c.values, order, o.prices, o.classes, o.starts, o.ramps),
-                *(1e-9, measure, curvatures, dose, slopes, pieces, weights),
+                *(lines, 1e-9, measure, curvatures, dose, slopes, pieces, weights),
             )
         module.step_along(c.indptr, c.rows, c.values, 0.7, *last, weights, dose)
         found.append((total, weights, dose, slopes, pieces, curvatures, *last))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from dosegrad import evaluate, pareto_front
+from dosegrad import evaluate, optimise, pareto_front
 from dosegrad import objectives as obj
 from dosegrad.errors import CapabilityError, PlanError, UnknownNameError
 from dosegrad.executor import Serial
@@ -100,6 +100,67 @@ def test_navigation_says_what_cannot_be(front):
         front.mixture(np.zeros(len(front)))
 
 
+def test_navigation_refuses_what_is_no_number(front):
+    with pytest.raises(PlanError, match="limit nan on 'organ'"):
+        front.navigate(limits={"organ": np.nan})
+    with pytest.raises(PlanError, match="raise a limit"):
+        front.navigate(limits={"organ": -np.inf})
+    for weight in (-1.0, np.nan, np.inf):
+        with pytest.raises(PlanError, match="not negative"):
+            front.navigate(prefer={"organ": weight})
+
+
+def test_searches_that_have_no_end_are_refused(influence):
+    for gap in (0.0, -0.1, np.nan, np.inf):
+        with pytest.raises(PlanError, match="must be above 0"):
+            pareto_front(influence, TRADE, gap=gap)
+    with pytest.raises(PlanError, match="Give 3 or more"):
+        pareto_front(influence, TRADE, max_plans=2)
+    with pytest.raises(PlanError, match="'organ' has a weight above 0"):
+        pareto_front(influence, {**TRADE, "organ": obj.MeanDose(weight=0.0).on("Organ")})
+
+
+def test_the_gap_is_in_units_of_the_ranges_that_the_front_has(front):
+    values = np.array([list(v.values()) for v in front.values])
+    np.testing.assert_allclose(np.ptp(values, axis=0), front.shape.ranges, rtol=1e-12)
+    # no corner of planes and ends is farther below mixtures of the plans returned
+    ends = front.shape.normals[:2]
+    found = corners(
+        values,
+        front.shape.normals,
+        front.shape.bounds,
+        values.max(axis=0),
+        front.shape.ranges,
+        ends,
+    )
+    assert found[0].distance == pytest.approx(front.gap, abs=1e-6)
+
+
+def test_a_front_does_not_hide_what_a_weighted_sum_finds(front, influence):
+    """By another solver, which keeps the goal as it is evaluated."""
+    goal = "Target: D95% >= 40 Gy"
+    for part in (0.2, 0.5, 0.8):
+        weights = np.array([part, 1.0 - part]) / front.shape.ranges
+        wishes = [
+            obj.SquaredDeviation(50.0, weight=weights[0]).on("Target"),
+            obj.MeanDose(weight=weights[1]).on("Organ"),
+        ]
+        plan = optimise(
+            *(influence, wishes), constraints=[goal], max_iterations=1500, tolerance=1e-7
+        )
+        assert evaluate(plan.dose, influence.patient, [goal]).all_met
+        target, organ = (
+            influence.patient.structures[n].mask(influence.grid) for n in ("Target", "Organ")
+        )
+        dose = plan.dose.array
+        values = np.array([np.mean((dose[target] - 50.0) ** 2), dose[organ & ~target].mean()])
+        assert (front.shape.normals @ values >= front.shape.bounds * (1 - 1e-6)).all()
+        below, _ = distance_below(values, front.shape.values, front.shape.ranges)
+        assert below <= front.gap
+        # and the plan is good enough to have been found below
+        assert weights @ values <= (front.shape.values @ weights).min() * 1.1
+
+
 def test_a_front_is_a_sequence(front):
     assert next(iter(front)) is front[0]
     assert len(front[1:]) == len(front) - 1
@@ -128,7 +189,7 @@ def test_goals_become_limits_on_tails(influence):
         "Target: Dmin >= 30 Gy",
     ]
     limits = goal_limits(influence, sentences)
-    n = [limit.rows.size for limit in limits]
+    n = [limit.samples.n for limit in limits]
     expected = [0.05, 0.30, 1 / n[2], 1.0, 0.1, 1 / n[5]]
     assert [limit.volume for limit in limits] == pytest.approx(expected)
     assert [limit.dose for limit in limits] == [47.0, 20.0, 40.0, 12.0, 45.0, 30.0]

@@ -2,8 +2,9 @@
 
 Twins in ``_coordinate_reference``. The slope of each voxel is a sum of ramps that its class has:
 ``slope * clip(dose, low, high) + offset``, with the curvature ``slope`` between ``low`` and
-``high``. Between two such bounds it is a straight line, the piece, of which each voxel keeps
-curvature and ends: a dose that stays on its piece moves the slope by the curvature alone.
+``high``; and of a line of its own where it has one, ``curvature * dose + offset``. Between two such
+bounds the slope is straight, the piece, of which each voxel keeps curvature and ends: a dose that
+stays on its piece moves the slope by the curvature alone.
 
 Steps are taken with another curvature, that of a parabola which touches each ramp's potential and
 is nowhere below it: a ramp's level over the distance from where it is zero. So a step from the flat
@@ -21,6 +22,9 @@ from dosegrad.arrays import Array, IntArray
 from dosegrad.compiled import kernel
 
 __all__ = ["potential_and_slopes", "step_along", "sweep", "take_rows"]
+
+#: A level below this share of a ramp's offset is rounding of 0.
+_ROUNDING = 1e-12
 
 
 @kernel
@@ -58,13 +62,16 @@ def potential_and_slopes(
     classes: NDArray[np.uint8],
     starts: IntArray,
     ramps: Array,
+    lines: Array,
     slopes: Array,
     pieces: Array,
 ) -> float:
     """Sum of the voxels' potentials; ``slopes`` (n_rows,) and ``pieces`` (n_rows, 4) are set.
 
     ``ramps`` (n_ramps, 4) hold low, high, slope and offset; class c has ``starts[c]`` to
-    ``starts[c + 1]``. Pieces hold curvature, lower and upper end, and the curvature to step with.
+    ``starts[c + 1]``. ``lines`` (n_rows, 2) hold curvature and offset of each voxel's own line, or
+    are of shape (0, 2) where none has one. Pieces hold curvature, lower and upper end, and the
+    curvature to step with.
     """
     total = 0.0
     for row in range(dose.size):
@@ -75,16 +82,29 @@ def potential_and_slopes(
             level = ramps[r, 2] * inside + ramps[r, 3]
             total += 0.5 * ramps[r, 2] * inside * inside + ramps[r, 3] * inside
             total += level * (d - inside)
-        slopes[row] = _slope(d, c, starts, ramps, pieces[row])
+        if lines.size:
+            total += (0.5 * lines[row, 0] * d + lines[row, 1]) * d
+        slopes[row] = _slope(d, row, c, starts, ramps, lines, pieces[row])
     return total
 
 
 @kernel
-def _slope(dose: float, number: int, starts: IntArray, ramps: Array, piece: Array) -> float:
-    """Slope at a dose in a class; ``piece`` (4,) becomes the one that the dose is on."""
+def _slope(
+    dose: float,
+    row: int,
+    number: int,
+    starts: IntArray,
+    ramps: Array,
+    lines: Array,
+    piece: Array,
+) -> float:
+    """Slope at a dose of a voxel in a class; ``piece`` (4,) becomes the one that the dose is on."""
     slope = 0.0
     curvature = 0.0
-    to_step = 0.0
+    if lines.size:
+        curvature = lines[row, 0]
+        slope = curvature * dose + lines[row, 1]
+    to_step = curvature
     below = -np.inf
     above = np.inf
     for r in range(starts[number], starts[number + 1]):
@@ -94,7 +114,7 @@ def _slope(dose: float, number: int, starts: IntArray, ramps: Array, piece: Arra
         slope += level
         if low <= dose < high:
             to_step += ramps[r, 2]
-        elif level != 0.0 and ramps[r, 2] > 0.0:
+        elif abs(level) > _ROUNDING * abs(ramps[r, 3]) and ramps[r, 2] > 0.0:
             to_step += level / (dose + ramps[r, 3] / ramps[r, 2])
         if dose < low:
             above = min(above, low)
@@ -121,6 +141,7 @@ def sweep(
     classes: NDArray[np.uint8],
     starts: IntArray,
     ramps: Array,
+    lines: Array,
     least: float,
     measure: bool,
     curvatures: Array,
@@ -171,7 +192,7 @@ def sweep(
                 if pieces[row, 1] <= d < pieces[row, 2]:
                     slopes[row] += change * pieces[row, 0]
                 else:
-                    slopes[row] = _slope(d, classes[row], starts, ramps, pieces[row])
+                    slopes[row] = _slope(d, row, classes[row], starts, ramps, lines, pieces[row])
                 k += np.uint64(1)
 
 

@@ -11,6 +11,9 @@ from dosegrad.arrays import Array, IntArray
 
 __all__ = ["potential_and_slopes", "step_along", "sweep", "take_rows"]
 
+#: A level below this share of a ramp's offset is rounding of 0.
+_ROUNDING = 1e-12
+
 
 def take_rows(
     indptr: IntArray,
@@ -35,6 +38,7 @@ def potential_and_slopes(
     classes: NDArray[np.uint8],
     starts: IntArray,
     ramps: Array,
+    lines: Array,
     slopes: Array,
     pieces: Array,
 ) -> float:
@@ -46,8 +50,11 @@ def potential_and_slopes(
         level = mine[:, 2] * inside + mine[:, 3]
         total += float(np.sum(0.5 * mine[:, 2] * inside**2 + mine[:, 3] * inside))
         total += float(np.sum(level * (d - inside)))
-        slopes[row] = level.sum()
+        bend, offset = lines[row] if lines.size else (0.0, 0.0)
+        total += float((0.5 * bend * d + offset) * d)
+        slopes[row] = level.sum() + bend * d + offset
         pieces[row] = _piece(d, mine)
+        pieces[row, [0, 3]] += bend
     return total
 
 
@@ -61,7 +68,7 @@ def _piece(dose: float, ramps: Array) -> tuple[float, float, float, float]:
     to_step = bend
     for low, high, slope, offset in ramps[~inside]:
         level = slope * np.clip(dose, low, high) + offset
-        if level != 0 and slope > 0:
+        if abs(level) > _ROUNDING * abs(offset) and slope > 0:
             to_step += level / (dose + offset / slope)
     return bend, below, above, to_step
 
@@ -75,6 +82,7 @@ def sweep(
     classes: NDArray[np.uint8],
     starts: IntArray,
     ramps: Array,
+    lines: Array,
     least: float,
     measure: bool,
     curvatures: Array,
@@ -93,7 +101,7 @@ def sweep(
         step = max(-gradient / max(curvatures[column], least), -weights[column])
         weights[column] += step
         dose[mine] += step * values_here
-        potential_and_slopes(dose, classes, starts, ramps, slopes, pieces)
+        potential_and_slopes(dose, classes, starts, ramps, lines, slopes, pieces)
 
 
 def step_along(
