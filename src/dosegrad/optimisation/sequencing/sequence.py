@@ -41,8 +41,8 @@ TongueAndGroove: TypeAlias = Literal["ignore", "avoid"]
 #: Whether the fluence is lowered by what closed leaves let through.
 Leakage: TypeAlias = Literal["compensate", "ignore"]
 
-#: Leakage of more than this share of the fluence is told.
-_MUCH_LEAKED: Final = 0.1
+#: Leakage where less is wanted is told if it is more than this share of the fluence.
+_MUCH_LEAKED: Final = 0.05
 #: Rounds in which leakage, which follows from the total MU, is made good.
 _ROUNDS: Final = 3
 
@@ -138,7 +138,8 @@ def sequence(
             openings += piece.openings
             units += [step * shape.weight for shape in piece.shapes]
             numbers += [index] * len(piece.shapes)
-        leaked += collimator.transmission * step * float(units_between_jaws(raster, pieces).sum())
+        through = collimator.transmission * step * units_between_jaws(raster, pieces)
+        leaked += float(np.maximum(through - fluence[part], 0.0).sum())
         if len(pieces) > 1:
             parted.append(f"the field at gantry {gantry:g}° in {len(pieces)} parts")
         report("sequencing", (index + 1) / len(plan.beams), f"{len(openings)} segments")
@@ -189,8 +190,8 @@ def _message(algorithm: str, levels: int, parted: list[str], leaked: float) -> s
         words += f"; {', '.join(parted)}: wider than leaves can deliver at once"
     if leaked > _MUCH_LEAKED:
         words += (
-            f"; closed leaves let through {100.0 * leaked:.0f} % of the fluence, which no levels "
-            "make good: take fewer levels, or a smoother fluence"
+            f"; closed leaves let through {100.0 * leaked:.0f} % of the fluence where less is "
+            "wanted, which no levels make good: take fewer levels, or a smoother fluence"
         )
     return words
 
