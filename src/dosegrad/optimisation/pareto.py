@@ -74,9 +74,9 @@ def pareto_front(
     within these ends.
 
     Goals on points of the histogram enter as limits on the mean dose of the coldest or hottest
-    part, which are convex and imply them. Goals are evaluated on finer samples than voxels: where a
-    plan misses one all the same, limits go for voxels at the border too, then they are tightened.
-    The gap is that of this convex problem.
+    part, which are convex and imply them, on the samples on which goals are evaluated. The gap is
+    that of this convex problem. Should a plan miss a goal all the same, the limit is made stricter,
+    and the message tells to what.
 
     Spots whose dose where objectives look is below 10 % of their peak elsewhere do not take part
     (photon bixels: 5 %): nothing would bound their weight. Dose elsewhere is bounded no further:
@@ -124,7 +124,7 @@ def pareto_front(
             search.run()
             lacking = _lacking(influence, search.points, kept)
             if not lacking.any():
-                return _front(influence, search, fractions)
+                return _front(influence, search, fractions, _stricter(problem, kept))
         asked = np.array([k.dose for k in kept])
         further = np.where(lacking > 0, _MORE_EACH_TIME * attempt * asked, 0.0)
         problem = _tightened(problem, _MORE * lacking + further)
@@ -295,10 +295,21 @@ def _tightened(problem: TradeProblem, amounts: Array) -> TradeProblem:
     return replace(problem, limits=limits)
 
 
-def _front(influence: Influence, search: FrontSearch, fractions: int) -> ParetoFront:
+def _stricter(problem: TradeProblem, kept: Sequence[GoalLimit]) -> str:
+    """What limits had to be made stricter than their goals, in words."""
+    made = [
+        f"; '{limit.goal}' was held to {used.dose:.4g} Gy, so that it is met as evaluated"
+        for limit, used in zip(kept, problem.limits, strict=True)
+        if used.dose != limit.dose
+    ]
+    return "".join(made)
+
+
+def _front(influence: Influence, search: FrontSearch, fractions: int, more: str) -> ParetoFront:
     points = search.unbeaten()
     plans = tuple(_as_plan(influence, p, search.names, fractions) for p in points)
-    return ParetoFront(plans, search.shape(points), float(search.reached), search.message())
+    message = search.message() + more
+    return ParetoFront(plans, search.shape(points), float(search.reached), message)
 
 
 def _as_plan(influence: Influence, point: FrontPoint, names: Sequence[str], fractions: int) -> Plan:
