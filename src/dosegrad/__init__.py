@@ -29,7 +29,7 @@ _PLACES: Final[dict[str, str]] = {
     "Structure": "dosegrad.patient.structures",
     "adapt": "dosegrad.checks.adaptation",
     "check_plan": "dosegrad.checks.plan_check",
-    "compute_dose": "dosegrad.plan",
+    "compute_dose": "dosegrad.plan_dose",
     "compute_influence": "dosegrad.influence.build",
     "dvh": "dosegrad.evaluation.dose_volume",
     "evaluate": "dosegrad.evaluation.clinical_goals",
@@ -92,7 +92,8 @@ if TYPE_CHECKING:
     from dosegrad.patient.phantoms import phantom
     from dosegrad.patient.registration import register
     from dosegrad.patient.structures import Structure
-    from dosegrad.plan import Plan, compute_dose
+    from dosegrad.plan import Plan
+    from dosegrad.plan_dose import compute_dose
     from dosegrad.report.write import write_report
 
 __all__ = [  # noqa: RUF022 - sorted as people look names up

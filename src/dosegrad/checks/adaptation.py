@@ -39,7 +39,8 @@ from dosegrad.patient.ct import CT
 from dosegrad.patient.patient import Patient
 from dosegrad.patient.registration import Registration, register
 from dosegrad.patient.structures import Structure
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import compute_dose
 
 __all__ = ["AdaptVerdict", "Adaptation", "Alignment", "adapt"]
 

@@ -16,7 +16,8 @@ from dosegrad.dose import Dose
 from dosegrad.engines.protocols import ForwardEngine, InfluenceEngine
 from dosegrad.evaluation.gamma_index import GammaMap, gamma
 from dosegrad.patient.patient import Patient
-from dosegrad.plan import Plan, prepare_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import prepare_dose
 
 __all__ = ["BeamChange", "DoseComparison", "beam_part", "compare_doses"]
 

@@ -21,7 +21,8 @@ from dosegrad.geometry.grid import Grid
 from dosegrad.patient.ct import CT
 from dosegrad.patient.patient import Patient
 from dosegrad.patient.structures import MaskShape, Role
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import compute_dose
 
 __all__ = [
     "GoalForecast",

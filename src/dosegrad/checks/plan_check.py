@@ -25,7 +25,8 @@ from dosegrad.evaluation.gamma_index import TG218, GammaMap, GammaProtocol, gamm
 from dosegrad.evaluation.report import Report
 from dosegrad.io.dicom.study import Study
 from dosegrad.patient.patient import Patient
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import compute_dose
 from dosegrad.progress import report as tell
 
 __all__ = ["PlanCheck", "Verdict", "check_plan"]

@@ -203,7 +203,7 @@ def _delivered(
     """The plan as apertures, with their dose on the grid of the influence."""
     from dosegrad.optimisation.apertures import optimise_apertures
     from dosegrad.optimisation.sequencing.sequence import sequence
-    from dosegrad.plan import compute_dose
+    from dosegrad.plan_dose import compute_dose
 
     made = sequence(
         plan,

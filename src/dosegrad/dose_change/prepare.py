@@ -29,7 +29,8 @@ from dosegrad.influence.build import choose_grid, prepare_medium, resolve_engine
 from dosegrad.patient.ct import CT
 from dosegrad.patient.medium import Medium
 from dosegrad.patient.patient import Patient
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import compute_dose
 from dosegrad.progress import report
 
 __all__ = ["PreparedDoseChange", "prepare_dose_change"]

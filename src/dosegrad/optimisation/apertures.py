@@ -26,7 +26,8 @@ from dosegrad.optimisation.leaf_limits import obedient
 from dosegrad.optimisation.spot_problem import sample_terms
 from dosegrad.optimisation.wishes import Wishes
 from dosegrad.patient.patient import Patient
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import compute_dose
 from dosegrad.progress import report
 
 __all__ = ["ApertureCourse", "fitted_jaws", "opened_fluence", "optimise_apertures"]

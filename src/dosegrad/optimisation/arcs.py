@@ -42,7 +42,8 @@ from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
 from dosegrad.optimisation.spot_problem import SampledTerms, sample_terms
 from dosegrad.optimisation.wishes import Wishes, prescribing, prescription
 from dosegrad.patient.patient import Patient
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import compute_dose
 from dosegrad.progress import report
 
 __all__ = ["optimise_arc"]

@@ -25,7 +25,8 @@ from dosegrad.optimisation.optimise import optimise
 from dosegrad.optimisation.sequencing.sequence import sequence
 from dosegrad.optimisation.spot_problem import sample_terms
 from dosegrad.patient.patient import Patient
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import compute_dose
 
 WISHES = {
     "Target": [obj.SquaredDeviation(20.0, weight=100)],

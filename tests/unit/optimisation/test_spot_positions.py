@@ -24,7 +24,7 @@ from dosegrad.optimisation.spot_pruning import (
     prune_spots,
     shift_layers,
 )
-from dosegrad.plan import compute_dose
+from dosegrad.plan_dose import compute_dose
 
 GOALS = {"Target": [SquaredDeviation(20.0, weight=100)], "Body": [MeanDose(weight=1)]}
 

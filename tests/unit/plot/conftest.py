@@ -8,7 +8,8 @@ import pytest
 
 from dosegrad.beams.steering import steer
 from dosegrad.evaluation.clinical_goals import evaluate
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import compute_dose
 
 GOALS = (
     "Target: D95% >= 1 Gy",

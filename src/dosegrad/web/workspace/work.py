@@ -221,7 +221,7 @@ def navigate(case: Case, desk: Desk, request: NavigateRequest) -> None:
 def compare_engines(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
     """The plan's dose by the deterministic engine, and where it differs."""
     del folder, path
-    from dosegrad.plan import compute_dose
+    from dosegrad.plan_dose import compute_dose
 
     if case.plan is None or case.plan.dose is None:
         raise PlanError("there is no plan to be compared; optimise one first.")

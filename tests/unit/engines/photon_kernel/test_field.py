@@ -16,7 +16,8 @@ from dosegrad.influence.build import compute_influence
 from dosegrad.machine.collimator import MultileafCollimator
 from dosegrad.machine.library import load_machine
 from dosegrad.patient.patient import Patient
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import compute_dose
 
 
 @pytest.fixture(scope="module")

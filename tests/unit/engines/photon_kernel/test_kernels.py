@@ -12,7 +12,8 @@ from dosegrad.errors import BeamError, CapabilityError, SettingsError, UnknownNa
 from dosegrad.geometry.grid import Grid
 from dosegrad.influence.build import compute_influence
 from dosegrad.machine.photon import HeadScatter, PhotonMachine
-from dosegrad.plan import Plan, compute_dose
+from dosegrad.plan import Plan
+from dosegrad.plan_dose import compute_dose
 
 
 @pytest.fixture(scope="module")
