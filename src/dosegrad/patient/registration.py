@@ -49,7 +49,7 @@ _SAMPLES: Final = (1.0, 0.5, 0.2)  # of the voxels, on each level
 _SEED: Final = 20240501
 _DEMONS: Final = ((2, 60), (1, 30))  # shrinking and iterations
 _SMOOTHING: Final = 1.5  # of the displacement, voxels
-_INVERSION: Final = 30  # steps of the fixed point, at most
+_INVERSION: Final = 100  # steps of the fixed point, at most
 _EXACT: Final = 1e-8  # mm, at which it ends early; carried structures need less
 _CLOSE: Final = 0.02
 _BODY: Final = -350.0
@@ -72,7 +72,8 @@ class Registration:
     shift
         t, (3,), mm.
     displacement
-        u on the fixed grid (z, y, x, 3), mm, (x, y, z); None for a rigid registration.
+        u on the fixed grid (z, y, x, 3), mm, (x, y, z), beyond it as at its edge; None for a rigid
+        registration.
     difference
         Root mean square difference of HU, clipped to -1000 to 1200, where the CTs overlap: before
         and after.
@@ -194,7 +195,10 @@ class Registration:
     def _displaced(self, points: Array) -> Array:
         if self.displacement is None:
             return np.zeros_like(points)
-        parts = [interpolate(self.fixed, self.displacement[..., k], points) for k in range(3)]
+        # Beyond the grid it goes on as at the edge: a jump there would make two points one.
+        last = np.asarray(self.fixed.shape) - 1.0
+        near = self.fixed.to_point(np.clip(self.fixed.to_index(points), 0.0, last))
+        parts = [interpolate(self.fixed, self.displacement[..., k], near) for k in range(3)]
         return np.stack(parts, axis=-1)
 
 

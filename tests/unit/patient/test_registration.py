@@ -109,6 +109,14 @@ def test_points_go_there_and_back():
     assert "bent by up to" in repr(found)
 
 
+def test_points_at_the_edge_go_there_and_back():
+    grid = Grid((12, 14, 16), (3.0, 2.5, 2.0), (-15.0, -16.0, -16.5))
+    bend = np.full((*grid.shape, 3), 5.0)
+    found = Registration(grid, grid, np.eye(3), np.zeros(3), bend, (1, 0))
+    points = grid.to_point(np.moveaxis(np.indices(grid.shape), 0, -1))
+    assert found.to_fixed(found.to_moving(points)) == pytest.approx(points, abs=1e-6)
+
+
 def test_what_cannot_be_registered_is_told():
     ct = coarse(phantom("head").ct)
     with pytest.raises(UnknownNameError, match="registration method 'elastic'"):

@@ -7,7 +7,8 @@ keeps a Gaussian a Gaussian; the larger the steps in range, the narrower the bea
 
 Spots lie on a lattice, and so do voxels. If all beamlets did too, those of all spots would meet
 the same few places within the voxels, and their errors would add up. So each spot's lattice is
-turned by another angle, the golden one times the number of the spot, that of the first by none.
+turned by another angle. The angle follows from the place and the energy of the spot alone, so that
+its dose does not depend on what else is in a plan.
 """
 
 from __future__ import annotations
@@ -26,10 +27,15 @@ from dosegrad.errors import SettingsError
 if TYPE_CHECKING:
     from dosegrad.engines.yoda.transport import BeamTransport
 
-__all__ = ["COARSEST", "Adaptive", "choose_schemes", "heterogeneity", "is_number", "turn_of"]
+__all__ = ["COARSEST", "Adaptive", "choose_schemes", "heterogeneity", "is_number", "turns"]
 
 _BATCH: Final = 2000  # spots that are probed at once
 _GOLDEN: Final = 137.508  # degree
+#: Spots in one cell of this size, mm and MeV, are turned alike: small shifts seldom turn a spot.
+_CELL: Final = (2.0, 2.0, 1.0)
+#: Primes that mix the numbers of a cell into one.
+_PRIMES: Final = (73856093, 19349663, 83492791)
+_ANGLES_KNOWN: Final = 1009
 #: Widest pitch of a lattice, in the spot's standard deviation.
 COARSEST: Final = 0.75
 _ANGLES: Final = np.radians(np.arange(6) * 60.0 + 7.0)
@@ -97,14 +103,18 @@ def choose_schemes(
     whole = split_on_rings((1,))
     pitches = np.maximum(np.append(0.0, settings.pitches)[levels], finest)
     return [
-        whole if level == 0 else split_on_lattice(float(pitch)).turned(turn_of(int(spot)))
-        for level, pitch, spot in zip(levels, pitches, chosen, strict=True)
+        whole if level == 0 else split_on_lattice(float(pitch)).turned(float(turn))
+        for level, pitch, turn in zip(levels, pitches, turns(transport, chosen), strict=True)
     ]
 
 
-def turn_of(spot: int) -> float:
-    """Angle by which the lattice of a spot is turned, degrees."""
-    return _GOLDEN * spot
+def turns(transport: BeamTransport, chosen: NDArray[np.intp]) -> Array:
+    """Angle by which the lattice of each of the ``chosen`` spots is turned, degrees, (n,)."""
+    spots = transport.spots
+    energy = np.asarray(spots.energies)[spots.quality[chosen]]
+    which = np.column_stack([spots.place[chosen], energy]) / _CELL
+    cells = np.rint(which).astype(np.int64) * _PRIMES
+    return np.asarray(_GOLDEN * (np.bitwise_xor.reduce(cells, axis=1) % _ANGLES_KNOWN))
 
 
 def heterogeneity(transport: BeamTransport, chosen: NDArray[np.intp]) -> Array:

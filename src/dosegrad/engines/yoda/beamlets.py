@@ -58,6 +58,8 @@ class SpotAxes:
         Unit vectors (n, 3, 3): along the axis, and across along gantry x and y; patient frame.
     length
         From the start to where the axis leaves the box of the grid at the latest, mm, (n,).
+    place
+        Where each spot crosses the isocentre plane, gantry x and y (n, 2), mm.
     moments
         Variance of position, covariance and angular variance along x and y (n, 2, 3).
     quality
@@ -75,6 +77,7 @@ class SpotAxes:
     start: Array
     frame: Array
     length: Array
+    place: Array
     moments: Array
     quality: NDArray[np.int32]
     energies: tuple[float, ...]
@@ -139,6 +142,7 @@ def prepare_spots(
         start=at_plane + near[:, None] * frame[:, 0],
         frame=frame,
         length=far - near,
+        place=np.stack([columns["x"], columns["y"]], axis=1),
         moments=moments,
         quality=quality.reshape(-1).astype(np.int32),
         energies=tuple(s.energy for s in spaces),

@@ -16,7 +16,7 @@ from dosegrad.engines.yoda._march_arrays import Media
 from dosegrad.engines.yoda._response_arrays import HALOS, Bank, Course, Rays
 from dosegrad.engines.yoda._scoring_arrays import Pencils
 from dosegrad.engines.yoda._tracing_arrays import Lines
-from dosegrad.engines.yoda.adaptive import COARSEST, choose_schemes, turn_of
+from dosegrad.engines.yoda.adaptive import COARSEST, choose_schemes, turns
 from dosegrad.engines.yoda.bank import Solver, make_bank, solve_classes
 from dosegrad.engines.yoda.beamlets import Beamlets, split_spots
 from dosegrad.engines.yoda.grid_march import march_on_grid, prepare_grid
@@ -93,7 +93,7 @@ def make_builder(
     return Builder(engine, transport, medium, np.asarray(weights), gradients)
 
 
-def _sparse(scheme: Splitting, spot: int) -> Splitting:
+def _sparse(scheme: Splitting, turn: float) -> Splitting:
     """A lattice with fewer beamlets that are as wide.
 
     Its sum has ripples, which responses of many spots do not feel, as each is turned another way;
@@ -102,7 +102,7 @@ def _sparse(scheme: Splitting, spot: int) -> Splitting:
     """
     one = scheme if scheme.n_beamlets > 1 else split_on_lattice(COARSEST)
     lattice = split_on_lattice(_PITCH, spread=float(one.spread[0]), reach=_REACH)
-    return lattice.turned(turn_of(spot))
+    return lattice.turned(turn)
 
 
 def _half_voxel(transport: BeamTransport) -> float:
@@ -236,7 +236,8 @@ class Builder:
         if isinstance(splitting, Splitting):
             return [splitting] * chosen.size
         found = choose_schemes(splitting, self.transport, chosen)
-        return [_sparse(scheme, int(spot)) for scheme, spot in zip(found, chosen, strict=True)]
+        angles = turns(self.transport, chosen)
+        return [_sparse(scheme, float(a)) for scheme, a in zip(found, angles, strict=True)]
 
     def _lines(self, beamlets: Beamlets, n_steps: int) -> Lines:
         grid = self.transport.grid

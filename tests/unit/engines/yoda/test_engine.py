@@ -7,7 +7,7 @@ from pytest import approx
 from dosegrad import Patient, Plan, compute_dose, compute_influence, load_machine
 from dosegrad.engines import Yoda
 from dosegrad.engines.protocols import ChoosesGrid, ForwardEngine, InfluenceEngine
-from dosegrad.engines.yoda.adaptive import Adaptive, heterogeneity
+from dosegrad.engines.yoda.adaptive import Adaptive, heterogeneity, turns
 from dosegrad.engines.yoda.secondaries import HALO_VARIANCES, water_secondaries
 from dosegrad.engines.yoda.splitting import RINGS_25, split_on_lattice, split_on_rings
 from dosegrad.errors import (
@@ -147,6 +147,35 @@ def test_probes_see_steps_and_leave_homogeneous_spots_whole():
     assert found[1] == 1
     assert found[2] > 1.5
     assert found[3] > 300
+
+
+def test_a_spot_does_not_feel_what_else_is_in_the_plan():
+    def slab(shape):
+        hu = np.zeros(shape)
+        hu[:, 5:10, 10:] = 700.0
+        return hu
+
+    body = patient((3.0, 2.0, 3.0), hu=slab)
+    places = ((-6.0, -4.0, 1.0), (1.0, 3.0, 2.0), (7.0, 0.0, 0.5))
+    x, y, weight = (np.array(v) for v in zip(*places, strict=True))
+    whole = compute_dose(body, spots(x=x, y=y, weight=weight), engine=bare()).array
+    parts = [
+        compute_dose(body, spots(x=[a], y=[b], weight=[w]), engine=bare()).array
+        for a, b, w in places
+    ]
+    assert np.sum(parts, axis=0) == approx(whole, abs=1e-9 * whole.max())
+
+
+def test_lattices_of_spots_are_turned_by_place_and_energy():
+    x, y = (
+        v.ravel() for v in np.meshgrid(np.arange(-20.0, 21.0, 5.0), np.arange(-20.0, 21.0, 5.0))
+    )
+    plan = spots(x=x, y=y, energy=np.where(x > 7.0, 70.0, 80.0))
+    transport = Yoda().transport(patient().medium(), plan.beams, 0)
+    found = turns(transport, np.arange(x.size)) % 90.0
+    assert np.unique(found.round(6)).size > 70
+    counts, _ = np.histogram(found, bins=6, range=(0.0, 90.0))
+    assert counts.min() >= 6
 
 
 def test_nuclear_events_take_from_the_peak_and_make_a_halo():
