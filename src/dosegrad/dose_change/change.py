@@ -18,7 +18,8 @@ class DoseChange:
     value
         Change of the response, Gy for a mean dose.
     uncertainty
-        Standard error of the value, in the same unit.
+        Standard error of the value, in the same unit. For an objective that is not linear in dose
+        at least the change to first order, since nothing is known of its curvature.
     by_beam
         Part of each beam in the value.
     by_structure

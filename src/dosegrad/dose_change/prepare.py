@@ -40,7 +40,10 @@ _UNKNOWN: Final = 0.03
 #: Share of all that is not linear in density that stays unknown.
 _SECOND_ORDER: Final = 0.05
 _METHOD: Final = "planned solves at today's water-equivalent depths, pulled-back scoring"
-_BY_GRADIENT: Final = "the objective by its gradient at the planned dose"
+_BY_SLOPE: Final = (
+    "the objective by its slope at the planned dose alone, which lies below a convex objective; "
+    "beyond small changes follow mean doses, or recompute (cross_check=True)"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,16 +135,23 @@ class PreparedDoseChange:
         moved = np.sum([np.abs(change).sum(axis=0) for change in changes], axis=0)
         linear = self.by_density @ (medium.density - self.medium.density).ravel()
         spread = np.hypot(_UNKNOWN * moved, _SECOND_ORDER * (total - linear))
-        names = self.responses.structures
+        names, objective = self.responses.structures, self.responses.objective
+        value, uncertainty, by_beam = float(total[0]), float(spread[0]), parts[:, 0]
+        if (
+            objective is not None
+        ):  # a slope tells nothing of the curvature: as much again may be off
+            uncertainty = float(np.hypot(uncertainty, moved[0]))
+            value = max(value, objective.lowest - self.planned_value)
+            by_beam = by_beam * (value / total[0] if total[0] else 1.0)
         return DoseChange(
-            value=float(total[0]),
-            uncertainty=float(spread[0]),
-            by_beam=tuple(parts[:, 0]),
+            value=value,
+            uncertainty=uncertainty,
+            by_beam=tuple(by_beam),
             by_structure=dict(zip(names, total[1:].tolist(), strict=True)),
             uncertainty_by_structure=dict(zip(names, spread[1:].tolist(), strict=True)),
             planned=self.planned_value,
             linear=float(linear[0]),
-            method=_METHOD if self.responses.is_linear else f"{_METHOD}; {_BY_GRADIENT}",
+            method=_METHOD if objective is None else f"{_METHOD}; {_BY_SLOPE}",
         )
 
     def spot_derivatives(
@@ -190,9 +200,15 @@ class PreparedDoseChange:
     def _recomputed(self, medium: Medium) -> float:
         """The change of the response with the fast mode's doses."""
         fast, weights = replace(self.engine, mode="wet"), self.weights
-        voxels = np.flatnonzero(self.responses.gradients[0])
+        gradient, objective = self.responses.gradients[0], self.responses.objective
+        voxels = np.flatnonzero(gradient) if objective is None else objective.voxels
         doses = [fast.forward(m, self.beams, weights, voxels) for m in (medium, self.medium)]
-        return float(self.responses.gradients[0, voxels] @ (doses[0] - doses[1]))
+        change = doses[0] - doses[1]
+        if objective is None:
+            return float(gradient[voxels] @ change)
+        dose = objective.dose.copy()
+        dose[voxels] += change
+        return objective.value_and_gradient(dose)[0] - self.planned_value
 
 
 def prepare_dose_change(
@@ -213,7 +229,8 @@ def prepare_dose_change(
     response
         What to follow: an objective on a structure such as ``obj.MeanDose().on("Brainstem")``,
         several in a list (their weighted sum), or a weight for the dose of each voxel (z, y, x).
-        Objectives that are not linear in dose count by their gradient at the planned dose.
+        Objectives that are not linear in dose count by their slope at the planned dose, which is a
+        lower bound in dose for convex ones; mean doses, or ``cross_check``, serve large changes.
     engine
         ``"yoda"`` or its settings.
     structures

@@ -111,7 +111,25 @@ def test_any_objective_responds_by_its_gradient():
     assert predict.planned_value == approx(values[0], rel=5e-3)
     found = predict(patient(25.0).ct)
     assert found.value == approx(values[1] - values[0], rel=0.1)
-    assert "gradient" in found.method
+    assert "slope" in found.method
+
+
+def test_objectives_state_what_their_slope_cannot_tell():
+    wishes = {"Near": [obj.SquaredDeviation(4.0, weight=10)], "Far": [obj.SquaredOverdose(0.2)]}
+    predict = prepare(wishes)
+
+    def value(hu):
+        dose = compute_dose(patient(hu), plan(), engine=ENGINE).array
+        near, far = (dose[patient().mask(name)] for name in ("Near", "Far"))
+        return 10.0 * np.mean((near - 4.0) ** 2) + np.mean(np.maximum(far - 0.2, 0.0) ** 2)
+
+    planned = value(20.0)
+    for hu in (-300.0, -50.0, 60.0, 400.0):
+        true, found = value(hu) - planned, predict(patient(hu).ct, cross_check=True)
+        assert abs(found.value - true) < 2.0 * found.uncertainty, hu
+        assert found.cross_check == approx(true, rel=1e-2), hu
+        assert found.value >= -predict.planned_value
+        assert sum(found.by_beam) == approx(found.value)
 
 
 def test_modes_agree():
