@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
+
+import numpy as np
 
 from dosegrad.checks.forecasts import (
     SURE,
@@ -48,6 +50,12 @@ __all__ = ["AdaptVerdict", "Adaptation", "Alignment", "adapt"]
 AdaptVerdict: TypeAlias = Literal["pass", "re-plan", "undecided"]
 #: How today's CT is brought to the plan: registered rigidly, or taken as it lies.
 Alignment: TypeAlias = Literal["rigid", "none"]
+
+
+#: What a patient who was scanned anew does not show: shifts, mm, and HU that remain after
+#: alignment. A head that swells by 5 mm all around leaves 345 HU.
+_FAR: Final = 50.0
+_UNLIKE: Final = 500.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,6 +186,7 @@ def adapt(
         )
     registration = register(patient.ct, today) if alignment == "rigid" else None
     on_plan = today if registration is None else registration.resample(today)
+    notes += _doubts(registration)
     planned, more = _planned(study, patient, plan, full)
     plan = replace(plan, dose=planned)
     named = [goal.structure for goal in parsed]
@@ -191,6 +200,25 @@ def adapt(
         case = _recomputed(case, full)
     verdict, reasons = _judge(case, tolerance_percent)
     return replace(case, verdict=verdict, reasons=reasons)
+
+
+def _doubts(registration: Registration | None) -> list[str]:
+    """Why today's CT may not be one of this patient as planned."""
+    if registration is None:
+        return []
+    doubts = []
+    shift, apart = float(np.linalg.norm(registration.shift)), registration.difference[1]
+    if shift > _FAR:
+        doubts.append(
+            f"today's CT was shifted by {shift:.0f} mm to lie as in the plan (usual: below "
+            f"{_FAR:.0f} mm); make sure that it shows this patient and the same region"
+        )
+    if apart > _UNLIKE:
+        doubts.append(
+            f"today's CT still differs by {apart:.0f} HU after alignment (usual: below "
+            f"{_UNLIKE:.0f} HU); it may show another patient or region: do not trust the verdict"
+        )
+    return doubts
 
 
 def _deterministic(engine: str | Yoda) -> Yoda:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from dosegrad import CT, engines
-from dosegrad.checks import forecasts
+from dosegrad.checks import adaptation, forecasts
 from dosegrad.checks.adaptation import adapt
 from dosegrad.checks.forecasts import with_ct
 from dosegrad.errors import CapabilityError, PatientError, PlanError, UnknownNameError
+from dosegrad.patient.registration import Registration
 
 
 @pytest.fixture
@@ -167,3 +168,21 @@ def test_what_cannot_be_is_told(small):
     hu[5, 5, :8] = 9000.0
     with pytest.raises(PatientError, match="8 voxels of the CT"):
         adapt(small.study, CT(ct.grid, hu))
+
+
+@pytest.mark.parametrize(
+    ("shift", "apart", "words"),
+    [(10.0, 345.0, []), (60.0, 100.0, ["shifted by 60 mm"]), (10.0, 605.0, ["differs by 605 HU"])],
+)
+def test_cts_that_may_be_of_something_else_are_told(
+    small, predicting, monkeypatch, shift, apart, words
+):
+    predicting()
+    grid = small.patient.ct.grid
+    away = np.array([shift, 0.0, 0.0])
+    found = Registration(grid, grid, np.eye(3), away, None, (700.0, apart))
+    monkeypatch.setattr(adaptation, "register", lambda *_: found)
+    case = adapt(small.study, small.patient.ct, engine=small.quick)
+    told = [w for w in case.warnings if w.startswith("today's CT")]
+    assert len(told) == len(words)
+    assert all(word in text for word, text in zip(words, told, strict=True))
