@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dosegrad.cli.console import Json, say, say_json
+from dosegrad.cli.console import Json, say, say_json, warn
 from dosegrad.cli.tables import print_table
 from dosegrad.errors import CapabilityError, SettingsError
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from dosegrad.engines.tg71.monitor_units import MonitorUnits
 
 __all__ = ["mu"]
+
+#: Distance from the edge of a field at which its penumbra begins, mm.
+_PENUMBRA = 10.0
 
 
 def mu(
@@ -68,6 +71,13 @@ def mu(
         "tray_factor": tray,
     }
     units = engine.monitor_units(**options)
+    half, _ = engine.half_sides(options["field"], options["ssd"] + depth)
+    if off_axis > half - _PENUMBRA:
+        warn(
+            "near the edge",
+            f"the point is {off_axis:g} mm off the axis, the field ends at {half:.1f} mm; "
+            "the tables hold no penumbra, so these units give less than the dose asked for.",
+        )
     if as_json:
         say_json({"tables": engine.tables.name, **_content(units)})
         return

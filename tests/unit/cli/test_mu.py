@@ -44,9 +44,20 @@ def test_wrong_input_is_one_paragraph(capsys):
         (("--field", "5"), "outside the table"),
         (("--wedge", "2"), "the share that passes"),
         (("--tray", "45"), "not an angle"),
+        (("--field", "100", "--off-axis", "60"), "outside the field"),
+        (("--field", "80x120", "--off-axis", "61"), "reaches 60.0 mm"),
         (("--depth", "1e9"), "depth 1e+09 mm is not possible for a point in the isocentre"),
         (("--depth", "-1"), "depth -1 mm is not possible"),
     ):
         ended = run(*arguments)
         assert ended.exit_code == 2
         assert message in " ".join(ended.stderr.split())
+
+
+def test_a_point_near_the_edge_is_warned_of():
+    near = run("--field", "100", "--off-axis", "45")
+    assert near.exit_code == 0
+    assert "near the edge" in near.stderr
+    within = run("--field", "100", "--off-axis", "30")
+    assert within.exit_code == 0
+    assert within.stderr == ""

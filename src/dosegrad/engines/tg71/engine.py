@@ -174,7 +174,8 @@ class TG71:
         Raises
         ------
         SettingsError
-            If a table does not reach the point, or a number is impossible.
+            If a table does not reach the point, the point is outside the field, or a number is
+            impossible.
         """
         if not (isfinite(dose) and dose > 0):
             raise SettingsError(f"a dose of {dose!r} Gy needs no monitor units; give more than 0.")
@@ -189,6 +190,8 @@ class TG71:
             tray_factor=tray_factor,
             given=given,
         )
+        if off_axis > 0.0 and "OAR" not in given:
+            self._check_inside(field, ssd + depth, off_axis)
         found = MonitorUnits(dose, setup, factors)
         if not (found.dose_per_mu > 0 and isfinite(found.value)):
             nothing = ", ".join(f.symbol for f in factors if not f.value > 1e-100)
@@ -291,6 +294,21 @@ class TG71:
             Factor("PDD", percent / 100.0, where),
             Factor("ISF", float(square), f"({tables.ssd + d0:g}/{ssd + d0:g})^2"),
         ]
+
+    def half_sides(self, field: Field, distance: float) -> tuple[float, float]:
+        """Half of both sides at ``distance`` from the source, mm, the shorter first."""
+        sides = tuple(field) if isinstance(field, Sequence) else (field, field)
+        grown = 0.5 * distance / self.tables.sad
+        return grown * float(min(sides)), grown * float(max(sides))
+
+    def _check_inside(self, field: Field, distance: float, off_axis: float) -> None:
+        _, half = self.half_sides(field, distance)
+        if off_axis > half:
+            raise SettingsError(
+                f"a point {off_axis:g} mm off the axis is outside the field, which reaches "
+                f"{half:.1f} mm at {distance:g} mm from the source; off-axis ratios are for points "
+                "within. Choose a larger field or a point nearer to the axis."
+            )
 
     def _side(self, field: Field) -> float:
         sides = tuple(field) if isinstance(field, Sequence) else (field, field)
