@@ -59,6 +59,15 @@ def test_without_the_token_nothing_is_shown(serving):
             pass
 
 
+@pytest.mark.parametrize("wrong", ["bad", "%E2%82%AC", "%0d%0aset-cookie:%20a=b", ""])
+def test_a_wrong_token_in_the_address_spoils_no_good_cookie(serving, wrong):
+    with serving(access=Access(token="secret-token", any_host=True)) as server:
+        good = "dosegrad_token=secret-token"
+        answer = server.get(f"/?token={wrong}", cookie=good)
+        assert answer.status == 200
+        assert "set-cookie" not in answer.headers
+
+
 def test_only_addresses_of_this_machine_need_no_token():
     assert Access.for_host("127.0.0.1").token is None
     other = Access.for_host("0.0.0.0")
@@ -81,6 +90,12 @@ def test_paths_that_lead_out_of_the_folder_are_refused(tmp_path, name):
     with pytest.raises(SettingsError, match="leads out of the folder"):
         confined(folder, name)
     assert confined(folder, "a/b.npz") == folder / "a" / "b.npz"
+
+
+def test_a_name_that_is_too_long_is_refused_in_words(served):
+    answer = served.get(f"/api/workspace/files?path={'a' * 400}")
+    assert answer.status == 400
+    assert "too long" in answer.text
 
 
 @pytest.mark.parametrize(

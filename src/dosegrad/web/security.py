@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 #: Names by which a machine calls itself.
 LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 
+#: Bytes that a file's name may have on common systems.
+_LONGEST: Final = 255
 _COOKIE: Final = "dosegrad_token"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORBIDDEN: Final = 4403
@@ -70,6 +73,8 @@ def confined(root: Path, name: str) -> Path:
         If it would lie elsewhere; the message does not tell what is there.
     """
     base = root.resolve()
+    if any(len(os.fsencode(part)) > _LONGEST for part in Path(name).parts):
+        raise SettingsError("that path has a name that is too long; choose a shorter one.")
     try:
         place = (base / name).resolve()
     except (OSError, ValueError, RuntimeError):
@@ -100,7 +105,7 @@ class Guard:
         elif scope["type"] == "websocket":
             await self._app(scope, receive, send)
         else:
-            fresh = self._token_in_address(scope) if self._access.token else None
+            fresh = self._access.token if self._names_token(scope) else None
             limited = _limited(receive, self._access.max_body)
             await self._app(scope, limited, _with_headers(send, headers.get("host", ""), fresh))
 
@@ -122,10 +127,14 @@ class Guard:
             return 413, f"More than {self._access.max_body // 1_000_000} MB cannot be sent."
         return None
 
-    def _token_in_address(self, scope: Scope) -> str | None:
+    def _names_token(self, scope: Scope) -> bool:
+        """Whether the address holds the right token."""
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-        given: list[str] = query.get("token", [])
-        return given[0] if given else None
+        return any(self._is_token(given) for given in query.get("token", [])[:1])
+
+    def _is_token(self, given: str) -> bool:
+        wanted = self._access.token
+        return wanted is not None and secrets.compare_digest(given.encode(), wanted.encode())
 
     def _has_token(self, scope: Scope, headers: dict[str, str]) -> bool:
         cookies = SimpleCookie()
@@ -134,11 +143,7 @@ class Guard:
         except CookieError:
             cookies = SimpleCookie()
         held = cookies[_COOKIE].value if _COOKIE in cookies else ""
-        wanted = (self._access.token or "").encode()
-        return any(
-            secrets.compare_digest(given.encode(), wanted)
-            for given in (self._token_in_address(scope) or "", held)
-        )
+        return self._names_token(scope) or self._is_token(held)
 
 
 def _name_of(host: str) -> str:
