@@ -1,5 +1,6 @@
 """The workspace's server: requests, files, volumes, and work that fails or is ended."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -16,12 +17,14 @@ import pytest
 from websockets.sync.client import connect
 
 from dosegrad.geometry.grid import Grid
+from dosegrad.io.archive import load_plan
 from dosegrad.patient.phantoms import phantom
 from dosegrad.patient.structures import MaskShape, Structure
 from dosegrad.web.workspace.files import list_folder
-from dosegrad.web.workspace.schemas import REQUESTS, PlanSettings
+from dosegrad.web.workspace.schemas import REQUESTS, FileSource, PlanSettings
 from dosegrad.web.workspace.sessions import MOST_SESSIONS
 from dosegrad.web.workspace.suggestions import suggest
+from dosegrad.web.workspace.views import saving_name
 from dosegrad.web.workspace.volumes import pack_ct, pack_masks, pack_scaled
 
 QUICK = {
@@ -501,3 +504,163 @@ def test_no_more_workspaces_than_can_be_kept(enter, served):
     pages[0].line.close()
     time.sleep(0.3)
     enter()
+
+
+# --- nothing is lost, and nothing is shown as what it is not ---------------------------------
+
+
+def directions(state):
+    return [round(b["direction"][0], 3) for b in state["beams"]]
+
+
+def test_a_plan_saved_after_its_settings_changed_says_so_and_is_planned_anew(enter):
+    page = enter()
+    page.open()
+    assert page.job("optimise")["state"] == "done"
+    assert page.state["stale"]["plan"] == []
+    first = directions(page.state)
+    page.send(kind="settings", settings={**QUICK, "gantry": [90.0]})
+    page.until("noted")
+    assert page.state["stale"]["plan"] == ["beams"]
+    assert page.job("save", path="changed.npz")["state"] == "done"
+
+    again = enter()
+    again.send(kind="open", source={"kind": "file", "path": "changed.npz"})
+    assert again.until("ended")["state"] == "done"
+    assert again.state["settings"]["gantry"] == [90.0]
+    assert directions(again.state) == first
+    assert again.state["stale"]["beams"]
+    assert again.state["stale"]["plan"] == ["beams"]
+    assert again.job("optimise")["state"] == "done"
+    assert directions(again.state) != first
+    assert again.state["stale"]["plan"] == []
+    assert not again.state["stale"]["beams"]
+
+
+def test_a_plan_of_other_wishes_says_so_also_when_it_is_opened_again(enter):
+    page = enter()
+    page.open()
+    assert page.job("optimise")["state"] == "done"
+    wish = {**QUICK["objectives"][0], "settings": {"dose": 60.0}}
+    page.send(kind="settings", settings={**QUICK, "fractions": 20, "objectives": [wish]})
+    page.until("noted")
+    assert not page.state["stale"]["beams"]
+    assert page.state["stale"]["plan"] == ["objectives", "fractions"]
+    assert page.job("save", path="wishes.npz")["state"] == "done"
+    again = enter()
+    again.send(kind="open", source={"kind": "file", "path": "wishes.npz"})
+    assert again.until("ended")["state"] == "done"
+    assert again.state["plan"]["fractions"] == 2
+    assert again.state["stale"]["plan"] == ["objectives", "fractions"]
+
+
+def test_a_plan_made_elsewhere_is_not_taken_for_one_of_the_settings(enter, served):
+    page = enter()
+    page.open()
+    assert page.job("optimise")["state"] == "done"
+    assert page.job("save", path="known.npz")["state"] == "done"
+    plan = load_plan(served.folder / "known.npz")
+    told = {"case": {"phantom": "disc-2d"}}
+    dataclasses.replace(plan, provenance=told).save(served.folder / "elsewhere.npz")
+    again = enter()
+    again.send(kind="open", source={"kind": "file", "path": "elsewhere.npz"})
+    assert again.until("ended")["state"] == "done"
+    assert again.state["stale"]["beams"]
+    assert again.state["stale"]["plan"] == ["settings"]
+
+
+def test_a_killed_process_does_not_make_old_beams_new(enter, workers):
+    page = enter()
+    page.open()
+    assert page.job("optimise")["state"] == "done"
+    first = directions(page.state)
+    page.send(kind="settings", settings={**QUICK, "gantry": [90.0]})
+    page.until("noted")
+    for pid in workers():
+        os.kill(pid, signal.SIGKILL)
+    while not page.until("noted").get("all"):
+        pass
+    assert page.job("save", path="of-a-killed-process.npz")["state"] == "done"
+    assert page.state["stale"]["beams"]
+    assert page.job("optimise")["state"] == "done"
+    assert directions(page.state) != first
+
+
+def test_what_lies_in_a_file_is_replaced_only_if_asked_for(enter, served):
+    page = enter()
+    page.open()
+    assert page.state["case"]["saveAs"] == "disc-2d"
+    assert page.job("optimise")["state"] == "done"
+    for job, name in (("save", "twice.npz"), ("report", "twice.html"), ("dicom", "twice-dicom")):
+        assert page.job(job, path=name)["state"] == "done"
+        place = served.folder / name
+        before = place.stat().st_mtime_ns
+        page.send(kind="job", job=job, path=name)
+        assert page.until("exists")["path"] == name
+        assert "is there already" in page.until("ended")["message"]
+        assert place.stat().st_mtime_ns == before
+        assert page.job(job, path=name, replace=True)["state"] == "done"
+        assert place.stat().st_mtime_ns != before
+
+
+def test_patients_in_files_have_names_to_save_under_of_their_own():
+    one, other = (FileSource(kind="file", path=p) for p in ("Doe^Jane/ct", "Doe^John/ct"))
+    assert saving_name(one) != saving_name(other)
+    assert "Doe" not in saving_name(one)
+
+
+def test_names_that_hide_mislead_or_cannot_be_copied_are_refused(enter, served):
+    study = served.folder / "a-study"
+    study.mkdir()
+    (study / "1.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    page = enter()
+    page.open()
+    assert page.job("optimise")["state"] == "done"
+    for name in (".hidden", " ", ".npz", "con?.npz", "a|b.npz", "x /y.npz", "a:b"):
+        assert "cannot be a name" in page.job("save", path=name)["message"], name
+    assert "DICOM study" in page.job("save", path="a-study/plan.npz")["message"]
+    assert [p.name for p in study.iterdir()] == ["1.dcm"]
+
+
+def test_a_file_that_cannot_be_opened_takes_nothing_away(enter, served, workers):
+    (served.folder / "broken.npz").write_bytes(b"no plan")
+    page = enter()
+    page.open()
+    assert page.job("optimise")["state"] == "done"
+    assert page.state["unsaved"]
+    state, volumes, before = dict(page.state), dict(page.volumes), len(workers())
+    page.send(kind="open", source={"kind": "file", "path": "broken.npz"})
+    ended = page.until("ended")
+    assert ended["state"] == "failed"
+    assert str(served.folder) not in ended["message"]
+    assert "broken.npz" in ended["message"]
+    assert (page.state, page.volumes) == (state, volumes)
+    assert page.job("save", path="still-there.npz")["state"] == "done"
+    assert not page.state["unsaved"]
+    assert page.open("water-tank")["state"] == "done"
+    assert page.state["case"]["title"] == "water-tank"
+    assert page.state["plan"] is None
+    end = time.monotonic() + 30
+    while len(workers()) > before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(workers()) == before
+
+
+def test_the_seventh_workspace_takes_no_plan_away(enter):
+    first = enter()
+    first.open()
+    assert first.job("optimise")["state"] == "done"
+    best, name = first.state["plan"]["max"], first.name
+    others = [enter() for _ in range(MOST_SESSIONS - 1)]
+    first.line.close()
+    time.sleep(0.3)
+    others.append(enter())
+    others[0].line.close()
+    time.sleep(0.3)
+    again = enter(name)
+    while "dose" not in again.volumes:
+        again.until("volumes", timeout=60)
+    while not again.state["unsaved"]:
+        again.until("state", timeout=60)
+    assert again.state["plan"]["max"] == pytest.approx(best)
+    assert again.job("save", path="of-the-first.npz")["state"] == "done"

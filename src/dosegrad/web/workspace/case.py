@@ -39,10 +39,25 @@ _STEERING: Final = (
 )  # fmt: skip
 _INFLUENCE: Final = ("dose_spacing", "robust")
 
+#: Which settings a plan is of, in words of the page.
+_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "beams": _STEERING,
+    "objectives": ("objectives",),
+    "fractions": ("fractions",),
+    "dose grid": ("dose_spacing",),
+    "robustness": ("robust",),
+    "spots": ("spots",),
+}
+
 
 @dataclass(slots=True, eq=False)
 class Case:
-    """A patient, what is wanted, and how far planning has come."""
+    """A patient, what is wanted, and how far planning has come.
+
+    ``planned_for`` are the settings that the plan was made with, and ``front_for`` those of the
+    front; ``None`` where that is not known, as of a plan that was made elsewhere. ``saved`` is the
+    plan that lies in a file.
+    """
 
     source: Source
     patient: Patient
@@ -52,6 +67,9 @@ class Case:
     plan: Plan | None = None
     front: ParetoFront | None = None
     comparison: Dose | None = None
+    planned_for: PlanSettings | None = None
+    front_for: PlanSettings | None = None
+    saved: Plan | None = None
     made_with: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,10 +85,37 @@ class Case:
             return self.beams is None or self.made_with.get("beams") != self._key(_STEERING)
         return self.influence is None or self.made_with.get("influence") != self._influence_key()
 
-    def keep_beams(self, beams: Beams) -> None:
-        """New beams; what was made with the old ones is dropped."""
-        self.beams, self.made_with = beams, {"beams": self._key(_STEERING)}
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether there is a plan that lies in no file."""
+        return self.plan is not None and self.plan is not self.saved
+
+    def changes(self) -> list[str]:
+        """What is wanted otherwise than the plan has it, in words of the page."""
+        if self.plan is None:
+            return []
+        made = self.planned_for
+        if made is None:
+            return ["settings"]
+        return [
+            word
+            for word, names in _PARTS.items()
+            if any(getattr(made, name) != getattr(self.settings, name) for name in names)
+        ]
+
+    def keep_beams(self, beams: Beams, *, made_for: PlanSettings | None) -> None:
+        """New beams, and the settings they were made for; what was made with old ones is dropped.
+
+        Beams of which that is not known must be made again before the next plan.
+        """
+        self.beams = beams
+        self.made_with = {} if made_for is None else {"beams": self._key(_STEERING, made_for)}
         self.influence = self.plan = self.front = self.comparison = None
+        self.planned_for = self.front_for = None
+
+    def keep_plan(self, plan: Plan, *, planned_for: PlanSettings | None) -> None:
+        """A plan of the beams, and the settings it was made for."""
+        self.plan, self.planned_for, self.comparison = plan, planned_for, None
 
     def keep_influence(self, influence: Influence) -> None:
         """Dose per weight of the beams."""
@@ -85,6 +130,7 @@ class Case:
         """
         beams, plan, made_with = self.beams, self.plan, dict(self.made_with)
         front, comparison = self.front, self.comparison
+        planned_for, front_for = self.planned_for, self.front_for
 
         def recall() -> bool:
             if self.beams is beams and self.plan is plan:
@@ -96,6 +142,7 @@ class Case:
                 self.front = front
             self.beams, self.plan, self.made_with = beams, plan, made_with
             self.comparison = comparison
+            self.planned_for, self.front_for = planned_for, front_for
             return True
 
         return recall
@@ -114,8 +161,10 @@ class Case:
         dose = float(wish.settings.get("dose", 0.0))
         return wish.kind == "squared-overdose" and 0.0 < self.prescription() <= dose
 
-    def _key(self, names: tuple[str, ...]) -> Mapping[str, Any]:
-        return {name: getattr(self.settings, name) for name in names}
+    def _key(
+        self, names: tuple[str, ...], settings: PlanSettings | None = None
+    ) -> Mapping[str, Any]:
+        return {name: getattr(settings or self.settings, name) for name in names}
 
     def _influence_key(self) -> Mapping[str, Any]:
         return {**self._key(_STEERING), **self._key(_INFLUENCE)}

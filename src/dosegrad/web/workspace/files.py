@@ -9,7 +9,7 @@ from typing import Any, Final
 from dosegrad.errors import SettingsError
 from dosegrad.web.security import confined
 
-__all__ = ["list_folder"]
+__all__ = ["holds_dicom", "list_folder"]
 
 #: Entries of a folder that are shown, and files of a folder that are looked at, at most.
 _MOST: Final = 500
@@ -44,7 +44,7 @@ def list_folder(root: Path, name: str) -> dict[str, Any]:
             path = str(Path(entry.path).relative_to(base))
             entries.append({"name": entry.name, "path": path, "kind": kind})
     here = str(place.relative_to(base))
-    kind = "dicom" if _holds_dicom(place) else "folder"
+    kind = "dicom" if holds_dicom(place) else "folder"
     return {"path": "" if here == "." else here, "kind": kind, "entries": entries}
 
 
@@ -54,14 +54,14 @@ def _kind(place: Path) -> str | None:
         if place.is_dir():
             if (place / "plan.npz").is_file():
                 return "results"
-            return "dicom" if _holds_dicom(place) else "folder"
+            return "dicom" if holds_dicom(place) else "folder"
         ending = place.suffix.lower()
         return {".mat": "patient", ".npz": "plan"}.get(ending)
     except OSError:
         return None
 
 
-def _holds_dicom(folder: Path) -> bool:
+def holds_dicom(folder: Path) -> bool:
     """Whether one of the first files is DICOM."""
     try:
         with os.scandir(folder) as found:

@@ -20,7 +20,8 @@ from dosegrad.patient.phantoms import PHANTOMS
 from dosegrad.web.security import confined
 from dosegrad.web.workspace.files import list_folder
 from dosegrad.web.workspace.schemas import MACHINES, REQUESTS
-from dosegrad.web.workspace.sessions import Session, Sessions
+from dosegrad.web.workspace.session import Session
+from dosegrad.web.workspace.sessions import Sessions
 
 __all__ = ["workspace_router"]
 

@@ -168,11 +168,15 @@ class SettingsRequest(Model):
 
 
 class JobRequest(Model):
-    """Do some work; ``path`` says where to save, or what to compare with."""
+    """Do some work; ``path`` says where to save, or what to compare with.
+
+    ``replace`` lets what lies there already be replaced.
+    """
 
     kind: Literal["job"]
     job: JobName
     path: _Path | None = None
+    replace: bool = False
 
 
 class NavigateRequest(Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -24,7 +25,7 @@ from dosegrad.web.workspace.curves import (
     top_dose,
 )
 from dosegrad.web.workspace.desk import Desk
-from dosegrad.web.workspace.schemas import PhantomSource
+from dosegrad.web.workspace.schemas import PhantomSource, Source
 from dosegrad.web.workspace.volumes import (
     grid_content,
     pack_ct,
@@ -34,6 +35,7 @@ from dosegrad.web.workspace.volumes import (
 )
 
 __all__ = [
+    "saving_name",
     "show_all",
     "show_beams",
     "show_case",
@@ -63,6 +65,7 @@ def show_case(case: Case, desk: Desk) -> None:
         "source": source.model_dump(mode="json"),
         "title": source.name if isinstance(source, PhantomSource) else "Patient",
         "isPhantom": is_phantom,
+        "saveAs": saving_name(source),
         "pseudonym": patient.name,
         "position": ct.position,
         "grid": {key: packed.header[key] for key in ("shape", "spacing", "origin")},
@@ -72,11 +75,20 @@ def show_case(case: Case, desk: Desk) -> None:
     desk.state(case=content, settings=case.settings.model_dump(mode="json"))
 
 
+def saving_name(source: Source) -> str:
+    """A name to save a case's plans under: that of a phantom, or one that tells nobody's name."""
+    if isinstance(source, PhantomSource):
+        return source.name
+    digest = hashlib.sha256(source.model_dump_json().encode())
+    return f"plan-{digest.hexdigest()[:4]}"
+
+
 def show_all(case: Case, desk: Desk) -> None:
     """Beams, plan, dose, histograms and goals as they stand; what there is not is taken away."""
     beams, plan, dose = case.beams, case.plan, case.dose
     desk.drop("difference", "gamma", "other")
     parts: dict[str, Any] = {"front": None, "comparison": None, "stale": staleness(case)}
+    parts["unsaved"] = case.is_unsaved
     if beams is None:
         desk.drop("spots", "dose")
         parts.update(beams=None)
@@ -104,9 +116,13 @@ def show_goals(case: Case, desk: Desk) -> None:
         desk.state(goals=goal_content(case.dose, case.patient, case.settings.goals))
 
 
-def staleness(case: Case) -> dict[str, bool]:
-    """What would have to be made again before the next plan."""
-    return {"beams": case.needs("beams"), "influence": case.needs("influence")}
+def staleness(case: Case) -> dict[str, Any]:
+    """What must be made again before the next plan, and what the plan shown has otherwise."""
+    return {
+        "beams": case.needs("beams"),
+        "influence": case.needs("influence"),
+        "plan": case.changes(),
+    }
 
 
 def show_front(case: Case, desk: Desk) -> None:
@@ -140,6 +156,8 @@ def show_navigation(case: Case, desk: Desk, values: Mapping[str, float]) -> None
         dvh=curve_content(curves, top),
         goals=quick_goals(curves, dose, case.patient, case.settings.goals),
         choice=dict(values),
+        stale=staleness(case),
+        unsaved=case.is_unsaved,
     )
 
 

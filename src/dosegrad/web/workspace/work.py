@@ -1,8 +1,8 @@
-"""The work itself: opening, steering, influence, optimising, comparing, saving."""
+"""The work itself: opening, steering, influence, optimising, comparing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,14 +17,21 @@ from dosegrad.objectives.structure_objective import StructureObjective
 from dosegrad.plan import Plan
 from dosegrad.web.security import confined
 from dosegrad.web.workspace import views
-from dosegrad.web.workspace.case import Case, open_source, with_case
+from dosegrad.web.workspace.case import Case, open_source
 from dosegrad.web.workspace.curves import LiveCurves
 from dosegrad.web.workspace.desk import Desk
-from dosegrad.web.workspace.schemas import JobName, NavigateRequest, OpenRequest, PlanSettings
+from dosegrad.web.workspace.saving import save_plan, settings_of, write_page, write_study
+from dosegrad.web.workspace.schemas import (
+    JobName,
+    JobRequest,
+    NavigateRequest,
+    OpenRequest,
+    PlanSettings,
+)
 from dosegrad.web.workspace.suggestions import suggest
 from dosegrad.web.workspace.watching import WatchedSolver
 
-__all__ = ["JOBS", "TOLERANCE", "carry_out", "keep_aside", "navigate", "open_case", "settle"]
+__all__ = ["JOBS", "TOLERANCE", "carry_out", "navigate", "open_case", "settle"]
 
 #: Gamma criterion of comparisons: percent of the maximum, mm.
 GAMMA: Final = (2.0, 2.0)
@@ -38,15 +45,16 @@ def open_case(request: OpenRequest, folder: Path, desk: Desk, kept: Path | None)
 
     desk.progress("opening", 0.0, "reading the patient")
     source, patient, plan = open_source(request.source, folder)
-    if plan is None and kept is not None and kept.is_file():
+    saved = plan
+    if kept is not None and kept.is_file():
         plan = load_plan(kept)
     desk.progress("opening", 0.4, "preparing pictures")
     phantom = getattr(source, "name", None)
-    settings = request.settings or _settings_of(plan) or suggest(patient, phantom)
-    case = Case(source, patient, settings)
+    settings = request.settings or settings_of(plan, "settings") or suggest(patient, phantom)
+    case = Case(source, patient, settings, saved=saved)
     if plan is not None:
-        case.keep_beams(plan.beams)
-        case.plan = plan
+        case.keep_beams(plan.beams, made_for=settings_of(plan, "planned_for"))
+        case.keep_plan(plan, planned_for=settings_of(plan, "planned_for"))
     views.show_case(case, desk)
     views.show_all(case, desk)
     desk.progress("opening", 1.0)
@@ -62,9 +70,9 @@ def settle(case: Case, settings: PlanSettings, desk: Desk) -> None:
         views.show_goals(case, desk)
 
 
-def steer_beams(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+def steer_beams(case: Case, desk: Desk, folder: Path, request: JobRequest) -> None:
     """Beams of the angles asked for."""
-    del folder, path
+    del folder, request
     _steer(case, desk)
     views.show_all(case, desk)
 
@@ -93,15 +101,15 @@ def _steer(case: Case, desk: Desk) -> None:
         margin=wanted.margin,
         **own,
     )
-    case.keep_beams(beams)
+    case.keep_beams(beams, made_for=wanted)
     desk.progress("steering", 1.0)
     noun = "bixels" if photons else "spots"
     desk.log(f"steered {len(beams)} beams, {beams.n_columns} {noun}")
 
 
-def make_influence(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+def make_influence(case: Case, desk: Desk, folder: Path, request: JobRequest) -> None:
     """Dose per weight; beams first, if they are not those asked for."""
-    del folder, path
+    del folder, request
     if _influence(case, desk):
         views.show_all(case, desk)
 
@@ -134,9 +142,9 @@ def _influence(case: Case, desk: Desk) -> bool:
     return steered
 
 
-def make_plan(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+def make_plan(case: Case, desk: Desk, folder: Path, request: JobRequest) -> None:
     """The best plan for the objectives, shown while it grows."""
-    del folder, path
+    del folder, request
     from dosegrad.optimisation.optimise import optimise
     from dosegrad.optimisation.solvers.lbfgsb import LBFGSB
 
@@ -184,12 +192,12 @@ def _move_spots(case: Case, desk: Desk, wishes: list[StructureObjective]) -> Non
     _keep(case, desk, plan)
 
 
-def make_front(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+def make_front(case: Case, desk: Desk, folder: Path, request: JobRequest) -> None:
     """Plans between which the user may choose: one goal for each structure with objectives.
 
     That no place gets more than the target is not traded by itself: it counts with the target.
     """
-    del folder, path
+    del folder, request
     from dosegrad.optimisation.pareto import pareto_front
 
     if case.needs("beams") or case.needs("influence"):
@@ -204,6 +212,7 @@ def make_front(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
         case.influence, trade, gap=0.08, max_plans=16, fractions=case.settings.fractions
     )
     desk.log(f"front of {len(case.front)} plans; gap {case.front.gap:.2g}")
+    case.front_for = case.settings
     first = case.settings.target if case.settings.target in trade else None
     navigate(case, desk, NavigateRequest(kind="navigate", limits={}, prefer=first))
     views.show_front(case, desk)
@@ -214,13 +223,13 @@ def navigate(case: Case, desk: Desk, request: NavigateRequest) -> None:
     if case.front is None:
         raise PlanError("there is no front of plans yet; choose 'Explore trade-offs' first.")
     choice = case.front.navigate(limits=dict(request.limits), prefer=request.prefer)
-    case.plan, case.comparison = choice.plan, None
+    case.keep_plan(choice.plan, planned_for=case.front_for)
     views.show_navigation(case, desk, choice.values)
 
 
-def compare_engines(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+def compare_engines(case: Case, desk: Desk, folder: Path, request: JobRequest) -> None:
     """The plan's dose by the deterministic engine, and where it differs."""
-    del folder, path
+    del folder, request
     from dosegrad.plan_dose import compute_dose
 
     if case.plan is None or case.plan.dose is None:
@@ -232,13 +241,13 @@ def compare_engines(case: Case, desk: Desk, folder: Path, path: str | None) -> N
     _compare(case, desk, case.plan.dose, dose, "deterministic engine (yoda)")
 
 
-def compare_plan(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+def compare_plan(case: Case, desk: Desk, folder: Path, request: JobRequest) -> None:
     """The dose of another saved plan, and where it differs."""
     from dosegrad.io.archive import load_plan
 
-    if path is None:
+    if request.path is None:
         raise PlanError("no plan is named to compare with; choose a file.")
-    place = confined(folder, path)
+    place = confined(folder, request.path)
     other = load_plan(place / "plan.npz" if place.is_dir() else place)
     if other.dose is None:
         raise PlanError(f"plan {place.name!r} holds no dose; compute one and save it again.")
@@ -264,52 +273,10 @@ def _compare(case: Case, desk: Desk, mine: Dose, other: Dose, title: str) -> Non
     views.show_comparison(case, desk, title, difference, found)
 
 
-def save_plan(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
-    """The plan in one file, which tells its patient, objectives and goals."""
-    if case.plan is None:
-        raise PlanError("there is no plan to be saved; optimise one first.")
-    place = confined(folder, _named(path, "plan", ".npz"))
-    _for_keeping(case).save(place)
-    desk.log(f"saved {_below(place, folder)}")
-    desk.send(kind="saved", path=_below(place, folder))
-
-
-def write_page(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
-    """The report on the plan."""
-    from dosegrad.evaluation.clinical_goals import evaluate
-    from dosegrad.report.plan_page import PlanSummary
-    from dosegrad.report.write import write_report
-
-    if case.plan is None or case.dose is None:
-        raise PlanError("there is no plan to report on; optimise one first.")
-    place = confined(folder, _named(path, "report", ".html"))
-    desk.progress("report", 0.2, "drawing")
-    goals = [g for g in case.settings.goals if g.rpartition(":")[0] in case.patient.structures]
-    summary = PlanSummary(
-        case.patient, case.plan, case.dose, evaluate(case.dose, case.patient, goals)
-    )
-    page, _ = write_report(place, summary)
-    desk.log(f"report {_below(page, folder)}")
-    desk.send(kind="saved", path=_below(page, folder))
-
-
-def write_study(case: Case, desk: Desk, folder: Path, path: str | None) -> None:
-    """CT, structures, plan and dose as a DICOM study."""
-    from dosegrad.io.dicom.writing.study import write_dicom
-
-    if case.plan is None:
-        raise PlanError("there is no plan to be exported; optimise one first.")
-    place = confined(folder, _named(path, "dicom", ""))
-    desk.progress("DICOM", 0.2, "writing")
-    write_dicom(place, patient=case.patient, plan=case.plan)
-    desk.log(f"DICOM study in {_below(place, folder)}")
-    desk.send(kind="saved", path=_below(place, folder))
-
-
-Job = Callable[[Case, Desk, Path, "str | None"], None]
+Job = Callable[[Case, Desk, Path, JobRequest], None]
 
 #: What does each job.
-JOBS: Final[dict[JobName, Job]] = {
+JOBS: Final[Mapping[JobName, Job]] = {
     "steer": steer_beams,
     "influence": make_influence,
     "optimise": make_plan,
@@ -322,39 +289,21 @@ JOBS: Final[dict[JobName, Job]] = {
 }
 
 
-def carry_out(name: JobName, case: Case, desk: Desk, folder: Path, path: str | None) -> None:
+def carry_out(request: JobRequest, case: Case, desk: Desk, folder: Path) -> None:
     """Do a job; one that does not reach its end leaves beams and plan as they were."""
     recall = case.remember()
     try:
-        JOBS[name](case, desk, folder, path)
+        JOBS[request.job](case, desk, folder, request)
     except BaseException:
         if recall():
             views.show_all(case, desk)
         raise
 
 
-def keep_aside(case: Case, place: Path) -> None:
-    """Save the plan where it survives the end of this process."""
-    if case.plan is not None:
-        _for_keeping(case).save(place)
-
-
-def _for_keeping(case: Case) -> Plan:
-    """The plan with what a workspace needs to go on with it."""
-    assert case.plan is not None
-    told = with_case(case.plan, case.source)
-    settings = case.settings.model_dump(mode="json")
-    return replace(told, provenance={**told.provenance, "workspace": settings})
-
-
-def _settings_of(plan: Plan | None) -> PlanSettings | None:
-    told = None if plan is None else plan.provenance.get("workspace")
-    return None if told is None else PlanSettings.model_validate(told)
-
-
 def _keep(case: Case, desk: Desk, plan: Plan) -> None:
     desk.check()
-    case.plan, case.comparison, case.front = plan, None, None
+    case.keep_plan(plan, planned_for=case.settings)
+    case.front = None
     desk.progress("evaluating", 0.3)
     desk.log(plan.message.replace("max_iterations", "'Iterations at most'"))
     views.show_all(case, desk)
@@ -383,12 +332,3 @@ def _onlooker(case: Case, desk: Desk) -> Callable[[Array, float], None]:
             desk.send(kind="live", objective=float(value), **live.content(np.asarray(weights)))
 
     return look
-
-
-def _named(path: str | None, name: str, ending: str) -> str:
-    given = path or name
-    return given if not ending or given.lower().endswith(ending) else given + ending
-
-
-def _below(place: Path, folder: Path) -> str:
-    return str(place.relative_to(folder.resolve()))

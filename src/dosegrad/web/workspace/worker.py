@@ -111,14 +111,20 @@ class _Bench:
                 choices=error.choices,
             )
         except DosegradError as error:
-            state, message = "failed", str(error)
+            state, message = "failed", self._without_folder(str(error))
         except Exception:
             _log.exception("work failed")
             state, message = "failed", "that failed by a fault of ours; the log of the server tells"
         self._desk.send(kind="ended", ticket=ticket, state=state, message=message)
 
+    def _without_folder(self, text: str) -> str:
+        """A message with paths as they are below the folder."""
+        for folder in (self._folder, self._folder.resolve()):
+            text = text.replace(f"{folder}{os.sep}", "").replace(str(folder), "the start folder")
+        return text
+
     def _do(self, content: dict[str, Any]) -> None:
-        from dosegrad.web.workspace import work
+        from dosegrad.web.workspace import saving, work
 
         recover = bool(content.pop("recover", False))
         request = REQUESTS.validate_python(content)
@@ -136,10 +142,10 @@ class _Bench:
         elif isinstance(request, NavigateRequest):
             work.navigate(case, self._desk, request)
         elif isinstance(request, JobRequest):
-            work.carry_out(request.job, case, self._desk, self._folder, request.path)
+            work.carry_out(request, case, self._desk, self._folder)
             if request.job in ("optimise", "front"):
                 with suppress(DosegradError):
-                    work.keep_aside(case, self._kept)
+                    saving.keep_aside(case, self._kept)
 
 
 def _limit_memory(megabytes: int) -> None:
