@@ -266,6 +266,7 @@ def test_the_plan_file_is_one_that_the_program_reads(kind, energy, tmp_path):
     read = read_plan_file(file)
     assert read.beams.gantry == (315.0,)
     assert len(read.check.goals) == 1
+    assert "those of the phantom give other figures" in text
     from dosegrad import phantom
 
     patient = phantom(read.patient.phantom)

@@ -333,6 +333,7 @@ HOSTILE = [
     '{"kind":"settings","settings":{"objectives":[{"structure":"A","kind":"eval"}]}}',
     '{"kind":"settings","settings":{"objectives":[{"structure":"A","kind":"eud"}]}}',
     '{"kind":"settings","settings":{"goals":["nonsense"]}}',
+    '{"kind":"settings","settings":{"goals":["A: D95% >= -3 Gy"]}}',
     '{"kind":"settings","settings":{"gantry":[0,1],"couch":[0]}}',
     '{"kind":"settings","settings":{"__proto__":{"x":1}}}',
     '{"kind":"navigate","limits":{"A":"x"}}',
@@ -349,6 +350,15 @@ def test_hostile_requests_are_answered_with_what_is_wrong(enter, workers):
         assert 10 < len(message) < 500
         assert "Traceback" not in message
     assert workers() == before
+
+
+@pytest.mark.parametrize(
+    ("dose", "told"), [("abc", "dose 'abc' is no number"), (1e9, "is no dose of a course")]
+)
+def test_a_dose_that_cannot_be_is_told(dose, told):
+    wish = {"structure": "A", "kind": "squared-overdose", "settings": {"dose": dose}}
+    with pytest.raises(ValueError, match=told):
+        PlanSettings(objectives=[wish])
 
 
 def test_random_changes_of_a_request_raise_nothing_else():

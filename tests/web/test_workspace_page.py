@@ -160,6 +160,49 @@ def test_a_name_that_leads_out_is_refused_in_words(page, served):
     assert not (served.folder.parent / "escaped.npz").exists()
 
 
+def test_nothing_is_lost_unasked(page, served):
+    (served.folder / "damaged.npz").write_bytes(b"no plan")
+    plan(page)
+    assert page.get_by_label("Name to save under").input_value() == "disc-2d"
+    page.get_by_label("Name to save under").fill("kept")
+    words = page.locator(".ws-facts").inner_text()
+    badge = page.locator(".ws-run .ws-badge")
+    assert badge.count() == 0
+
+    page.get_by_role("button", name="Open …").click()
+    page.get_by_role("button", name="damaged.npz").click()
+    unsaved = page.get_by_role("dialog", name="The plan is not saved")
+    unsaved.get_by_role("button", name="Stay here").click()
+    settled(page)
+    assert page.locator(".ws-facts").inner_text() == words
+    page.get_by_role("button", name="Open …").click()
+    page.get_by_role("button", name="damaged.npz").click()
+    unsaved.get_by_role("button", name="Open without saving").click()
+    page.get_by_text("opening: ").wait_for()
+    settled(page)
+    assert page.locator(".ws-facts").inner_text() == words
+
+    fill(page, "Beam 1: gantry angle", 90)
+    settled(page)
+    assert badge.inner_text() == "plan is of other beams"
+    press(page, "Save")
+    page.get_by_role("button", name="Save", exact=True).click()
+    replace = page.get_by_role("dialog", name="Replace it?")
+    replace.get_by_role("button", name="Keep it").click()
+    settled(page)
+    assert log(page).count("saving: done") == 1
+    page.get_by_role("button", name="Save", exact=True).click()
+    replace.get_by_role("button", name="Replace").click()
+    page.get_by_text("saving: done").nth(1).wait_for()
+    settled(page)
+
+    page.get_by_role("button", name="Open …").click()
+    page.get_by_role("button", name="kept.npz").click()
+    page.get_by_text("opening: done").nth(1).wait_for()
+    settled(page)
+    assert badge.inner_text() == "plan is of other beams"
+
+
 def test_a_robust_plan_has_bands(page):
     coarse(page)
     page.get_by_label("Robust against set-up and range").check()

@@ -40,7 +40,7 @@ export function DvhPanel({ store }: { store: Store }) {
       <header>
         <h2 id="dvh-title">Dose-volume histogram</h2>
       </header>
-      <Chart
+      {header ? <Chart
         description={`Dose-volume histogram. ${words}`}
         xLabel="Dose (Gy)"
         yLabel="Volume (%)"
@@ -48,7 +48,7 @@ export function DvhPanel({ store }: { store: Store }) {
         series={series}
         height={height}
         yRange={[0, 102]}
-      />
+      /> : <div style={{ height }} />}
       <ul class="legend" aria-hidden="true">
         {series.map((s) => (
           <li key={s.label}>

@@ -148,7 +148,7 @@ export function GoalPanel({ store }: { store: Store }) {
           const about = header?.structures.find((s) => s.name === name);
           const nothing = !header ? "–" : about ? "outside the patient" : `there is no ${name}`;
           return (
-            <li key={`${k}${goal}`} class={verdict?.met ? "met" : "missed"}>
+            <li key={`${k}${goal}`} class={verdict ? (verdict.met ? "met" : "missed") : ""}>
               <GoalText
                 text={goal}
                 onChange={(text) => change(plan.goals.map((g, i) => (i === k ? text : g)))}
@@ -156,7 +156,7 @@ export function GoalPanel({ store }: { store: Store }) {
               />
               <span class="verdict">
                 <span class="number">
-                  {verdict?.value == null ? nothing : `now ${verdict.value.toFixed(digits)} ${verdict.unit}`}
+                  {verdict?.value == null ? nothing : `now ${told(verdict.value, verdict.met, goal, digits)} ${verdict.unit}`}
                 </span>
                 <span class="mark">{verdict ? (verdict.met ? "✓ met" : "✗ missed") : ""}</span>
               </span>
@@ -235,4 +235,12 @@ function freeAngle(beams: Beam[]): number {
     if (next - angle > gap) [best, gap] = [angle, next - angle];
   });
   return turned(Math.round((best + gap / 2) / 5) * 5);
+}
+
+/** A figure with so many digits that one which misses its goal does not look like the limit. */
+function told(value: number, met: boolean, goal: string, digits: number): string {
+  const limit = Number(/[<>]=?\s*([\d.]+)/.exec(goal)?.[1]);
+  let shown = digits;
+  while (!met && shown < digits + 4 && Number(value.toFixed(shown)) === limit) shown++;
+  return value.toFixed(shown);
 }

@@ -10,7 +10,7 @@ import { PlanPanel } from "./PlanPanels";
 import { RunPanel } from "./RunPanel";
 import { SliceView } from "./SliceView";
 import { useStore, type Store } from "./store";
-import type { Question } from "./types";
+import type { Permission, Question } from "./types";
 import "./workspace.css";
 
 export function WorkspacePage() {
@@ -66,6 +66,7 @@ export function WorkspacePage() {
         </Dialog>
       )}
       {store.question && <QuestionDialog store={store} question={store.question} />}
+      {store.permission && <PermissionDialog store={store} wanted={store.permission} />}
       <div aria-live="assertive">{store.notice && <div class="toast">{store.notice}</div>}</div>
     </>
   );
@@ -109,6 +110,20 @@ function QuestionDialog({ store, question }: { store: Store; question: Question 
           </li>
         ))}
       </ul>
+    </Dialog>
+  );
+}
+
+/** Whether something may be done that cannot be undone. */
+function PermissionDialog({ store, wanted }: { store: Store; wanted: Permission }) {
+  const close = () => store.ask(null);
+  return (
+    <Dialog title={wanted.title} onClose={close}>
+      <p>{wanted.text}</p>
+      <div class="row wrap">
+        <button onClick={close}>{wanted.no}</button>
+        <button class="primary" onClick={() => { close(); wanted.go(); }}>{wanted.yes}</button>
+      </div>
     </Dialog>
   );
 }

@@ -51,6 +51,9 @@ function BeamTab({ store, settings }: { store: Store; settings: Settings }) {
   const photons = settings.machine !== "generic-protons";
   const beams = store.state.beams;
   const couch = settings.couch.length ? settings.couch : settings.gantry.map(() => 0);
+  const offered = [2, 2.5, 3, 4, 5, 6];
+  const own = settings.dose_spacing;
+  const spacings = own === null || offered.includes(own) ? offered : [...offered, own].sort((a, b) => a - b);
   const setBeams = (gantry: number[], turns: number[]) =>
     store.change({ gantry, couch: turns.some((c) => c !== 0) ? turns : [] });
   return (
@@ -116,7 +119,7 @@ function BeamTab({ store, settings }: { store: Store; settings: Settings }) {
           onChange={(event) => store.change({ dose_spacing: event.currentTarget.value ? Number(event.currentTarget.value) : null })}
         >
           <option value="">from the CT</option>
-          {[2, 2.5, 3, 4, 5, 6].map((mm) => <option key={mm} value={mm}>{mm} mm</option>)}
+          {spacings.map((mm) => <option key={mm} value={mm}>{mm} mm</option>)}
         </select>
       </label>
       <Field label="Fractions" value={settings.fractions} limits={[1, 60]} slider={false} onChange={(v) => store.change({ fractions: Math.round(v) })} />

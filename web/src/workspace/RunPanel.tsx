@@ -12,12 +12,16 @@ export function RunPanel({ store }: { store: Store }) {
   const { job, state } = store;
   const busy = job !== null || store.status !== "open";
   const plan = state.plan;
+  const changes = state.stale?.plan ?? [];
+  const columns = (state.beams ?? []).reduce((n, beam) => n + beam.columns, 0);
   const protons = store.settings?.machine === "generic-protons";
   return (
     <section class="panel ws-run" aria-labelledby="run-title">
       <header>
         <h2 id="run-title">Plan</h2>
-        {state.stale?.beams && plan && <span class="ws-badge">settings changed</span>}
+        {plan && changes.length > 0 && (
+          <span class="ws-badge" title="The tables show what is wanted, not what this plan was made for.">plan is of other {changes.join(", ")}</span>
+        )}
       </header>
       <div class="ws-buttons">
         <button disabled={busy} onClick={() => store.start("steer")}>Steer</button>
@@ -27,7 +31,7 @@ export function RunPanel({ store }: { store: Store }) {
       <Progress store={store} />
       {plan && !job && (
         <dl class="ws-facts small number">
-          <div><dt>{plan.modality === "photons" ? "Bixels" : "Spots"}</dt><dd>{plan.spots}</dd></div>
+          <div><dt>{plan.modality === "photons" ? "Bixels" : "Spots"}</dt><dd title="Those without weight are left out.">{plan.spots}{columns > plan.spots ? ` of ${columns}` : ""}</dd></div>
           <div><dt>Maximum</dt><dd>{plan.max.toFixed(1)} {plan.unit}</dd></div>
           <div><dt>Fractions</dt><dd>{plan.fractions}</dd></div>
           {plan.objective !== null && <div><dt>Objective</dt><dd>{plan.objective.toPrecision(4)}</dd></div>}
@@ -40,7 +44,7 @@ export function RunPanel({ store }: { store: Store }) {
           <button disabled={busy || !protons} title={protons ? "" : "for protons"} onClick={() => store.start("compare")}>Compare engines</button>
         </div>
       )}
-      {plan && <Keep store={store} busy={busy} />}
+      {plan && <Keep key={JSON.stringify(store.case?.source)} store={store} busy={busy} />}
       <Log store={store} />
     </section>
   );
@@ -68,7 +72,7 @@ function Progress({ store }: { store: Store }) {
 }
 
 function Keep({ store, busy }: { store: Store; busy: boolean }) {
-  const [name, setName] = useState("plan");
+  const [name, setName] = useState(store.case?.saveAs ?? "plan");
   const [comparing, setComparing] = useState(false);
   return (
     <>

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Line, type Status } from "../shared/socket";
 import type { MapName } from "../shared/colours";
 import type {
-  CaseInfo, Choices, Job, JobName, Live, MovingSpots, Question, ServerState, Settings, Source,
+  CaseInfo, Choices, Job, JobName, Live, MovingSpots, Permission, Question, ServerState, Settings, Source,
   VolumeEntry,
 } from "./types";
 import {
@@ -70,6 +70,7 @@ export class Store {
   watchers = 1;
   written: string[] = [];
   question: Question | null = null;
+  permission: Permission | null = null;
   choices: Choices | null = null;
   look: Look = {
     window: 500, level: 20, shown: "dose", wash: true, lines: true, beams: true, opacity: 0.6,
@@ -203,17 +204,30 @@ export class Store {
     return this.state.settings ?? null;
   }
 
-  open(source: Source): void {
+  /** Open another case; what is open stays until that one is there, and is not thrown away unasked. */
+  open(source: Source, sure = false): void {
     this.question = null;
-    this.kept.source = source;
-    this.kept.settings = null;
-    this.keep();
+    if (this.state.unsaved && !sure) {
+      this.ask({
+        title: "The plan is not saved",
+        text: "Opening another case closes this one, and its plan is lost.",
+        yes: "Open without saving",
+        no: "Stay here",
+        go: () => this.open(source, true),
+      });
+      return;
+    }
+    this.flushSettings();
     this.asked = this.send({ kind: "open", source });
     this.declare();
   }
-  start(job: JobName, path: string | null = null): void {
+  ask(permission: Permission | null): void {
+    this.permission = permission;
+    this.tell();
+  }
+  start(job: JobName, path: string | null = null, replace = false): void {
     this.flushSettings();
-    this.asked = this.send({ kind: "job", job, path });
+    this.asked = this.send({ kind: "job", job, path, replace });
     this.declare();
   }
   cancel(): void {
@@ -222,6 +236,10 @@ export class Store {
   /** Settings change here at once; the server hears of them a little later, and says if they are wrong. */
   change(part: Partial<Settings>): void {
     if (!this.state.settings) return;
+    if (this.job?.name === "open") {
+      this.say("A case is being opened; change settings once it is there, or cancel.");
+      return;
+    }
     this.state.settings = { ...this.state.settings, ...part };
     this.kept.settings = this.state.settings;
     this.keep();
@@ -312,8 +330,11 @@ export class Store {
         this.settingsOut = 0;
         this.volumes = emptyVolumes();
         this.versions.clear();
+        clearTimeout(this.settingsTimer); // what was being changed belongs to what was shown before
+        this.settingsTimer = 0;
         this.adopt(message.volumes);
         this.enterCase();
+        this.settleLook();
         break;
       case "noted":
         this.settingsOut = message.all ? 0 : Math.max(this.settingsOut - 1, 0);
@@ -344,6 +365,15 @@ export class Store {
         break;
       case "saved":
         this.written = [message.path, ...this.written.filter((p) => p !== message.path)].slice(0, 5);
+        break;
+      case "exists":
+        this.permission = {
+          title: "Replace it?",
+          text: `${message.path} is there already.`,
+          yes: "Replace",
+          no: "Keep it",
+          go: () => this.start(message.job, message.path, true),
+        };
         break;
       case "choose":
         this.question = message;
@@ -383,7 +413,7 @@ export class Store {
       this.navigateSent = 0;
       if (this.navigateNext) this.sendNavigation();
     }
-    if (message.state === "failed") this.question ?? this.say(message.message);
+    if (message.state === "failed") this.question ?? this.permission ?? this.say(message.message);
     else if (message.state === "cancelled") this.say("Cancelled. The plan from before is as it was.");
     else if (message.job === "open" && this.wantsRestore)
       this.say("The server had begun anew: the case and its settings were opened again. Plans that were saved can be opened; others must be optimised again.");
@@ -402,6 +432,13 @@ export class Store {
     if (parts.case) this.enterCase();
     if (parts.comparison) this.look = { ...this.look, shown: "gamma" };
     if (parts.comparison === null && this.look.shown !== "none") this.look = { ...this.look, shown: "dose" };
+    this.settleLook();
+  }
+
+  /** Show and choose only what there is. */
+  private settleLook(): void {
+    const { shown } = this.look;
+    if (!this.state.comparison && (shown === "difference" || shown === "gamma")) this.look = { ...this.look, shown: "dose" };
     const beams = this.state.beams?.length ?? 0;
     this.selectedBeam = Math.max(Math.min(this.selectedBeam, beams - 1), 0);
   }
@@ -473,6 +510,7 @@ type Message =
   | { kind: "watchers"; n: number }
   | { kind: "noted"; all?: boolean }
   | { kind: "saved"; path: string }
+  | { kind: "exists"; job: JobName; path: string }
   | ({ kind: "choose" } & Question)
   | { kind: "ended"; job: string; state: string; message: string }
   | { kind: "error" | "refused"; message: string };

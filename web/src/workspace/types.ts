@@ -37,6 +37,14 @@ export interface FileSource {
   series?: string | null;
   structure_set?: string | null;
 }
+/** Something that the user must allow first. */
+export interface Permission {
+  title: string;
+  text: string;
+  yes: string;
+  no: string;
+  go: () => void;
+}
 /** What the server asks where several things of a folder may be meant. */
 export interface Question {
   source: FileSource;
@@ -54,6 +62,7 @@ export interface CaseInfo {
   source: Source;
   title: string;
   isPhantom: boolean;
+  saveAs: string;
   pseudonym: string;
   position: string;
   grid: Grid;
@@ -138,7 +147,9 @@ export interface ServerState {
   front?: Front | null;
   choice?: Record<string, number> | null;
   comparison?: Comparison | null;
-  stale?: { beams: boolean; influence: boolean };
+  /** What must be made again before the next plan, and what the plan shown has otherwise than the tables. */
+  stale?: { beams: boolean; influence: boolean; plan: string[] };
+  unsaved?: boolean;
 }
 export interface Job {
   name: string;

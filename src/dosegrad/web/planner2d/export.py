@@ -62,7 +62,11 @@ def _lines(state: PlanState, machine: str) -> Iterator[str]:
     yield from ("", "[[objective]]", f'structure = "{BODY}"', 'kind = "mean-dose"', "weight = 1")
     goals = [goal for goal in (_renamed(state, g) for g in state.goals) if goal]
     if goals:
-        yield from ("", "[check]", "goals = [", *(f'  "{goal}",' for goal in goals), "]")
+        yield from (
+            "",
+            "# Set for the shapes of the page; those of the phantom give other figures.",
+        )
+        yield from ("[check]", "goals = [", *(f'  "{goal}",' for goal in goals), "]")
 
 
 def _renamed(state: PlanState, sentence: str) -> str | None:

@@ -40,6 +40,12 @@ _Step: TypeAlias = Annotated[float, Field(ge=1.0, le=20.0)]
 _Path: TypeAlias = Annotated[str, Field(min_length=1, max_length=400)]
 _Sentence: TypeAlias = Annotated[str, Field(min_length=3, max_length=120)]
 
+#: Dose of a whole course above which there must be a slip, Gy.
+MOST_DOSE: Final = 1000.0
+#: Settings of objectives that are doses, and those that are words.
+_DOSES: Final = frozenset({"dose", "d50", "td50", "start", "end"})
+_WORDS: Final = frozenset({"target"})
+
 MachineName: TypeAlias = Literal["generic-protons", "generic-6mv", "generic-10mv"]
 MACHINES: Final[tuple[MachineName, ...]] = ("generic-protons", "generic-6mv", "generic-10mv")
 
@@ -88,6 +94,14 @@ class ObjectiveState(Model):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> ObjectiveState:
+        for name, value in self.settings.items():
+            if isinstance(value, str) and name not in _WORDS:
+                raise ValueError(f"{self.structure}: {name} {value!r} is no number; give one")
+            if name in _DOSES and float(value) > MOST_DOSE:
+                raise ValueError(
+                    f"{self.structure}: {name} {value:g} Gy is no dose of a course; give at most "
+                    f"{MOST_DOSE:g} Gy"
+                )
         try:
             from_record(self.record())
         except (DosegradError, TypeError) as error:
@@ -135,9 +149,11 @@ class PlanSettings(Model):
     def _goals_make_sense(cls, goals: list[str]) -> list[str]:
         for sentence in goals:
             try:
-                Goal.parse(sentence)
+                goal = Goal.parse(sentence)
             except PlanError as error:
                 raise ValueError(str(error)) from None
+            if goal.limit < 0.0 or (goal.unit == "Gy" and goal.limit > MOST_DOSE):
+                raise ValueError(f"{sentence!r} has no possible limit; give 0 to {MOST_DOSE:g} Gy")
         return goals
 
     @model_validator(mode="after")
