@@ -22,7 +22,8 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def toy_machine():
     """Small proton machine with two Gaussians and LET, made of plain formulas, for tests."""
-    from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+    from dosegrad.machine.beam_data import PencilBeamData
+    from dosegrad.machine.particle import ParticleMachine
 
     def one(energy: float) -> PencilBeamData:
         peak = 0.022 * energy**1.77

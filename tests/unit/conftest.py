@@ -8,7 +8,8 @@ from scipy.sparse import csc_array
 
 from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams
 from dosegrad.influence.matrix import Influence
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.patient.patient import Patient
 
 

@@ -11,7 +11,8 @@ from dosegrad.arrays import Array
 from dosegrad.beams.beam import COLUMN_DTYPE, Beam, Beams, RangeShifter
 from dosegrad.errors import BeamError, unknown_name
 from dosegrad.geometry.grid import Triple
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 
 __all__ = ["Lattice", "lattice_points", "peak_width", "spots_to_beams", "thin_layers"]
 

@@ -34,7 +34,8 @@ from dosegrad.checks.subjects import Metal, calibrated, check_metal, physical_do
 from dosegrad.dose import Dose
 from dosegrad.engines.yoda.engine import Yoda
 from dosegrad.errors import CapabilityError, PatientError, PlanError, unknown_name
-from dosegrad.evaluation.clinical_goals import Goal, evaluate
+from dosegrad.evaluation.clinical_goals import evaluate
+from dosegrad.evaluation.goals import Goal
 from dosegrad.influence.build import resolve_engine
 from dosegrad.io.dicom.study import Study
 from dosegrad.patient.ct import CT

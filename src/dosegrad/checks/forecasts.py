@@ -15,8 +15,9 @@ from dosegrad.dose import Dose
 from dosegrad.dose_change.anatomy import body_today
 from dosegrad.engines.yoda.engine import Yoda
 from dosegrad.errors import PatientError
-from dosegrad.evaluation.clinical_goals import Goal, evaluate
+from dosegrad.evaluation.clinical_goals import evaluate
 from dosegrad.evaluation.dose_volume import structure_dvh
+from dosegrad.evaluation.goals import Goal
 from dosegrad.geometry.grid import Grid
 from dosegrad.patient.ct import CT
 from dosegrad.patient.patient import Patient

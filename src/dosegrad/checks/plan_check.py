@@ -20,8 +20,9 @@ from dosegrad.checks.subjects import (
 from dosegrad.dose import Dose
 from dosegrad.engines.protocols import ForwardEngine, InfluenceEngine
 from dosegrad.errors import FileFormatError, PlanError
-from dosegrad.evaluation.clinical_goals import Goal, evaluate
+from dosegrad.evaluation.clinical_goals import evaluate
 from dosegrad.evaluation.gamma_index import TG218, GammaMap, GammaProtocol, gamma
+from dosegrad.evaluation.goals import Goal
 from dosegrad.evaluation.report import Report
 from dosegrad.io.dicom.study import Study
 from dosegrad.patient.patient import Patient

@@ -79,7 +79,8 @@ def choose_machine(plan_file: PlanFile, folder: Path) -> Machine:
 def carry_out(plan_file: PlanFile, machine: Machine, patient: Patient, bars: Progress) -> Planned:
     """The plan that ``plan_file`` describes; every name is checked first."""
     from dosegrad.beams.steering import steer
-    from dosegrad.evaluation.clinical_goals import Goal, evaluate
+    from dosegrad.evaluation.clinical_goals import evaluate
+    from dosegrad.evaluation.goals import Goal
     from dosegrad.influence.build import resolve_engine
 
     goals = [Goal.parse(sentence) for sentence in plan_file.check.goals]

@@ -37,7 +37,8 @@ from dosegrad.arrays import Array
 from dosegrad.engines.yoda.range_frame import WaterTables
 from dosegrad.engines.yoda.water_depth_dose import DepthDose, depth_dose, two_gaussians
 from dosegrad.machine.archive import write_machine_archive
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.physics.fermi_eyges import spread
 from dosegrad.physics.materials import AIR
 from dosegrad.physics.nuclear import WaterRates, water_rates

@@ -33,7 +33,7 @@ from scipy.ndimage import gaussian_filter1d
 from dosegrad.arrays import Array
 from dosegrad.commissioning.ion_scores import RunningScores
 from dosegrad.commissioning.ion_transport import FragmentField, march_fragments, survival
-from dosegrad.machine.particle import PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
 from dosegrad.physics.fermi_eyges import Moments, spread
 from dosegrad.physics.ions import (
     Ion,

@@ -13,7 +13,8 @@ import numpy as np
 from dosegrad.arrays import Array
 from dosegrad.commissioning.ion_base_data import Tissues, ion_data, range_spread
 from dosegrad.machine.archive import write_machine_archive
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.physics.fermi_eyges import spread
 from dosegrad.physics.ions import (
     IONS,

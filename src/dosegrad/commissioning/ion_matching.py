@@ -16,7 +16,8 @@ from dosegrad.commissioning.ion_base_data import (
     distal_depth,
 )
 from dosegrad.errors import MachineError
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.physics.ions import IONS, energy_of_ion_range
 from dosegrad.units import MM_PER_CM
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dosegrad.evaluation.clinical_goals import Goal
+    from dosegrad.evaluation.goals import Goal
 
 __all__ = ["Report", "Row"]
 

@@ -13,7 +13,8 @@ from dosegrad.engines.protocols import Stopping
 from dosegrad.influence._range_arrays import RangeTables
 from dosegrad.influence._spot_arrays import SpotField
 from dosegrad.influence._spot_setup import Layout, coefficients, lay_out, spot_variances
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 
 __all__ = ["prepare_ranges"]
 

@@ -17,7 +17,8 @@ from dosegrad.errors import BeamError
 from dosegrad.geometry.depth import water_equivalent_depth
 from dosegrad.influence._spot_arrays import SpotField
 from dosegrad.influence._spot_reference import OPEN_UP_TO
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.units import GY_PER_MEV_CM2_PER_G_PER_MM2
 
 __all__ = ["Layout", "coefficients", "lay_out", "prepare_field", "spot_variances"]

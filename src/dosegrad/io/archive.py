@@ -25,10 +25,11 @@ from dosegrad.dose import Dose
 from dosegrad.errors import FileFormatError, OutputError
 from dosegrad.files import contents_of, read_archive, replacing
 from dosegrad.geometry.grid import Grid
+from dosegrad.machine.beam_data import IdealBeam, PencilBeamData
 from dosegrad.machine.collimator import ArcLimits, MultileafCollimator
 from dosegrad.machine.kinds import Machine
 from dosegrad.machine.monitor import Monitor
-from dosegrad.machine.particle import IdealBeam, ParticleMachine, PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.machine.photon import HeadScatter, PhotonMachine
 from dosegrad.machine.photon_archive import collimator_from, collimator_record
 from dosegrad.plan import Plan

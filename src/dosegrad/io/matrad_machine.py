@@ -12,8 +12,9 @@ from dosegrad.arrays import Array
 from dosegrad.errors import CapabilityError, DosegradError, FileFormatError, MachineError
 from dosegrad.io._matlab import load_variables
 from dosegrad.io.matrad_photons import MATRAD_RASTER, photon_machine_of
+from dosegrad.machine.beam_data import PencilBeamData
 from dosegrad.machine.kinds import Machine
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 
 __all__ = ["read_matrad_machine"]
 

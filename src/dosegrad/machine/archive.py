@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from dosegrad.errors import FileFormatError, OutputError
 from dosegrad.files import contents_of, read_archive
+from dosegrad.machine.beam_data import PencilBeamData
 from dosegrad.machine.kinds import Machine
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.machine.photon_archive import PHOTON_FORMAT, photon_machine_from
 
 __all__ = ["FORMAT", "VERSION", "read_machine_archive", "write_machine_archive"]

@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 
 from dosegrad.arrays import Array, readonly
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.physics.materials import AIR
 from dosegrad.physics.scattering import mass_scattering_power
 from dosegrad.units import CM_PER_MM

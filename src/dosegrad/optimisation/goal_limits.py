@@ -14,8 +14,8 @@ from scipy.sparse import csr_array
 
 from dosegrad.arrays import IntArray
 from dosegrad.errors import PlanError
-from dosegrad.evaluation.clinical_goals import Goal
 from dosegrad.evaluation.dose_volume import structure_samples
+from dosegrad.evaluation.goals import Goal
 from dosegrad.influence.matrix import Influence
 
 __all__ = ["GoalLimit", "SampledRows", "goal_limits", "sampled_rows"]

@@ -13,7 +13,8 @@ import numpy as np
 from dosegrad._version import __version__
 from dosegrad.arrays import Array
 from dosegrad.errors import CapabilityError, PlanError
-from dosegrad.evaluation.clinical_goals import Goal, evaluate
+from dosegrad.evaluation.clinical_goals import evaluate
+from dosegrad.evaluation.goals import Goal
 from dosegrad.executor import resolve_executor
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import in_kernel_types, multiply

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from dosegrad.arrays import Array, IntArray
 from dosegrad.errors import PlanError
-from dosegrad.evaluation.clinical_goals import Goal
+from dosegrad.evaluation.goals import Goal
 from dosegrad.influence.matrix import Influence
 from dosegrad.objectives import limits as kinds
 from dosegrad.objectives.limit_protocols import Excess, Limit, StructureLimit

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dosegrad.dose import Dose
-from dosegrad.evaluation.clinical_goals import Goal
 from dosegrad.evaluation.dose_volume import DVH
 from dosegrad.evaluation.dose_volume import dvh as histograms
+from dosegrad.evaluation.goals import Goal
 from dosegrad.evaluation.report import Row
 from dosegrad.patient.patient import Patient
 from dosegrad.plot.style import Colour, frame, new_figure, structure_colours

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dosegrad.commissioning.ion_matching import MatchedCurves, match_ion_curves
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.plot.style import LINE_COLOURS, Colour, frame, new_figure
 
 __all__ = ["draw_alpha", "draw_fragment_share", "ion_comparison"]

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dosegrad.arrays import Array
+from dosegrad.machine.beam_data import PencilBeamData
 from dosegrad.machine.kinds import Machine
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.machine.photon import PhotonMachine
 from dosegrad.physics.bortfeld import bragg_curve
 from dosegrad.plot.ion_curves import draw_alpha, draw_fragment_share

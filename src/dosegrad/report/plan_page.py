@@ -8,8 +8,8 @@ from typing import Any
 from dosegrad import plot
 from dosegrad.checks.structure_doses import FIGURES, DoseFigures
 from dosegrad.dose import Dose
-from dosegrad.evaluation.clinical_goals import Goal
 from dosegrad.evaluation.dose_volume import dvh
+from dosegrad.evaluation.goals import Goal
 from dosegrad.evaluation.report import Report, Row
 from dosegrad.patient.patient import Patient
 from dosegrad.plan import Plan

@@ -6,7 +6,8 @@ import pytest
 
 from dosegrad.dose import Dose
 from dosegrad.errors import PlanError, UnknownNameError
-from dosegrad.evaluation.clinical_goals import Goal, evaluate
+from dosegrad.evaluation.clinical_goals import evaluate
+from dosegrad.evaluation.goals import Goal
 from dosegrad.patient.patient import Patient
 
 SHAPE, SPACING = (12, 14, 16), (3.0, 2.5, 2.0)

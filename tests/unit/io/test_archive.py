@@ -9,8 +9,9 @@ from dosegrad.dose import Dose
 from dosegrad.errors import FileFormatError, OutputError
 from dosegrad.geometry.grid import Grid
 from dosegrad.io.archive import load_dose, load_plan, save_dose, save_plan
+from dosegrad.machine.beam_data import PencilBeamData
 from dosegrad.machine.monitor import Monitor
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 from dosegrad.plan import Plan
 
 GRID = Grid((3, 4, 5), (3.0, 2.5, 1.1), (-1.7, 0.3, 12.0))

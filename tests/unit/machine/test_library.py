@@ -7,8 +7,9 @@ import pytest
 
 from dosegrad.errors import FileFormatError, OutputError, UnknownNameError
 from dosegrad.machine.archive import FORMAT, read_machine_archive, write_machine_archive
+from dosegrad.machine.beam_data import PencilBeamData
 from dosegrad.machine.library import load_machine
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 
 
 def made_up(energy, depths, *, let=True, tissues=0):

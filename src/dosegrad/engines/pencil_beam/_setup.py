@@ -19,7 +19,8 @@ from dosegrad.errors import BeamError, CapabilityError, SettingsError
 from dosegrad.geometry.depth import water_equivalent_depth
 from dosegrad.geometry.grid import Grid
 from dosegrad.geometry.rays import crossings
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 
 __all__ = [
     "Skin",

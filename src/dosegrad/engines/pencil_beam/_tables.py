@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dosegrad.arrays import Array
 from dosegrad.engines.pencil_beam._arrays import Tables
 from dosegrad.engines.pencil_beam.model import squared_reach
-from dosegrad.machine.particle import PencilBeamData
+from dosegrad.machine.beam_data import PencilBeamData
 from dosegrad.units import GY_PER_MEV_CM2_PER_G_PER_MM2
 
 __all__ = ["ColumnReach", "build_tables", "linear_quadratic_tables"]

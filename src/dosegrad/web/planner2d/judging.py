@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 import numpy as np
 
 from dosegrad.arrays import Array, BoolArray
-from dosegrad.evaluation.clinical_goals import Goal
 from dosegrad.evaluation.dose_volume import DVH
+from dosegrad.evaluation.goals import Goal
 from dosegrad.web.planner2d.dose import dose_at
 from dosegrad.web.planner2d.sections import Canvas, canvas_of
 from dosegrad.web.planner2d.state import (

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from dosegrad.errors import PlanError
-from dosegrad.evaluation.clinical_goals import Goal
+from dosegrad.evaluation.goals import Goal
 from dosegrad.web.schemas import Length, Model, Name, Position
 
 __all__ = [

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 from dosegrad.arrays import Array
 from dosegrad.errors import PlanError
-from dosegrad.evaluation.clinical_goals import Goal
+from dosegrad.evaluation.goals import Goal
 from dosegrad.web.planner2d.dose import doses_per_mu
 from dosegrad.web.planner2d.judging import pixels_of
 from dosegrad.web.planner2d.state import PlanState

@@ -12,8 +12,9 @@ import numpy as np
 
 from dosegrad.arrays import Array, IntArray
 from dosegrad.dose import Dose
-from dosegrad.evaluation.clinical_goals import Goal, evaluate
+from dosegrad.evaluation.clinical_goals import evaluate
 from dosegrad.evaluation.dose_volume import DVH, structure_dvh
+from dosegrad.evaluation.goals import Goal
 from dosegrad.influence.matrix import Influence
 from dosegrad.influence.products import multiply
 from dosegrad.patient.patient import Patient

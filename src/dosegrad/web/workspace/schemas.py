@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from dosegrad.errors import DosegradError, PlanError
-from dosegrad.evaluation.clinical_goals import Goal
+from dosegrad.evaluation.goals import Goal
 from dosegrad.objectives.records import from_record
 from dosegrad.patient.phantoms import PHANTOMS
 from dosegrad.patient.records import ObjectiveRecord

@@ -8,9 +8,10 @@ from dosegrad.beams.beam import RangeShifter
 from dosegrad.errors import EnergyError, FileFormatError, MachineError
 from dosegrad.io.dicom.ion_delivery import deliver
 from dosegrad.io.dicom.ion_plans import read_ion_plan
+from dosegrad.machine.beam_data import PencilBeamData
 from dosegrad.machine.library import load_machine
 from dosegrad.machine.monitor import Monitor
-from dosegrad.machine.particle import ParticleMachine, PencilBeamData
+from dosegrad.machine.particle import ParticleMachine
 
 
 def item(**values):
