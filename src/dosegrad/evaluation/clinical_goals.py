@@ -51,7 +51,7 @@ def evaluate(dose: Dose | Sequence[Dose], patient: Patient, goals: Iterable[str 
     missing: dict[str, float] = {}
     for number, one in enumerate(doses):
         curves = {name: structure_dvh(one, s) for name, s in structures.items()}
-        shares = {n: share_outside(s, one.grid, curves[n]) for n, s in structures.items()}
+        shares = {n: share_outside(s, one.grid, curves[n].volume_cc) for n, s in structures.items()}
         missing |= {name: share for name, share in shares.items() if share > missing.get(name, 0)}
         for goal in parsed:
             name = goal.structure

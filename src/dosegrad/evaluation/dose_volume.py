@@ -227,7 +227,7 @@ def _sampled(structure: Region, grid: Grid) -> tuple[Mask, Points | None, float]
     return mask, points, finer.voxel_volume_cc
 
 
-def share_outside(structure: Structure, grid: Grid, curve: DVH) -> float:
+def share_outside(structure: Structure, grid: Grid, sampled_cc: float) -> float:
     """Share of a structure's volume (0 to 1) that a dose grid does not reach.
 
     Parameters
@@ -236,12 +236,13 @@ def share_outside(structure: Structure, grid: Grid, curve: DVH) -> float:
         Whose volume is known whatever the grid.
     grid
         Of the dose.
-    curve
-        The structure's histogram there. Without samples nothing is known, and the share is 0.
+    sampled_cc
+        Volume of the structure's samples there, cm3. Without any, nothing is known, and the share
+        is 0.
     """
     whole = structure.volume_cc
-    share = 1.0 - curve.volume_cc / whole if whole > 0 else 0.0
-    if not curve.doses.size or share < _LITTLE or not _reaches_over(structure, grid):
+    share = 1.0 - sampled_cc / whole if whole > 0 else 0.0
+    if not sampled_cc or share < _LITTLE or not _reaches_over(structure, grid):
         return 0.0
     return share
 

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from dosegrad.arrays import IntArray
 from dosegrad.errors import PlanError
-from dosegrad.evaluation.dose_volume import structure_samples
+from dosegrad.evaluation.dose_volume import share_outside, structure_samples
 from dosegrad.evaluation.goals import Goal
 from dosegrad.influence.matrix import Influence
 
@@ -53,11 +53,18 @@ def sampled_rows(influence: Influence, name: str) -> SampledRows:
     Raises
     ------
     PlanError
-        If voxels that count have no row for another reason.
+        If voxels that count have no row for another reason, or a part lies outside the dose grid.
     UnknownNameError
         If the patient lacks the structure.
     """
-    found = structure_samples(influence.patient.structure(name), influence.grid)
+    structure = influence.patient.structure(name)
+    found = structure_samples(structure, influence.grid)
+    outside = share_outside(structure, influence.grid, found.n * found.sample_volume_cc)
+    if outside:
+        raise PlanError(
+            f"no limit on {name!r} can be kept: {100 * outside:.2g} % of it lie outside the dose "
+            "grid. Choose a dose grid that holds it all."
+        )
     rows = np.searchsorted(influence.voxels, found.voxels)
     held = np.minimum(rows, influence.voxels.size - 1)
     has_row = influence.voxels[held] == found.voxels

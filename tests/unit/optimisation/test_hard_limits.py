@@ -1,5 +1,7 @@
 """Plans under hard limits, by the augmented Lagrangian and by IPOPT."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -215,3 +217,17 @@ def test_rows_at_the_border_are_needed_too():
     )
     with pytest.raises(PlanError, match=r"at its border on which goals are evaluated.*'body'"):
         place_limits(bare, {"Core": limits.MaxMean(15.0)})
+
+
+def test_a_structure_that_the_dose_grid_cuts_is_refused():
+    patient, machine = phantom("c-shape"), load_machine("generic-protons")
+    beams = steer(
+        patient, machine, target="Target", gantry=[90], spot_spacing=20.0, layer_spacing=20.0
+    )
+    core = patient.structures["Core"]
+    whole = patient.ct.grid
+    middle = int(np.median(np.nonzero(core.mask(whole))[0]))
+    half = replace(whole, shape=(middle, *whole.shape[1:]))
+    influence = compute_influence(patient, beams, grid=half)
+    with pytest.raises(PlanError, match=r"% of it lie outside the dose grid"):
+        place_limits(influence, ["Core: Dmean <= 15 Gy"])
