@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from dosegrad.cli.interrupts import keeping_interrupts
 from dosegrad.errors import DosegradError
 from dosegrad.progress import listening
 
@@ -114,7 +115,8 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
 def working(*, silent: bool) -> Iterator[Progress]:
     """While this lasts, progress that the library reports is shown as bars on standard error.
 
-    Bars vanish at the end and appear only where standard error is a terminal.
+    Bars vanish at the end and appear only where standard error is a terminal. Ctrl-C that got lost
+    on the way is raised with the next report, or at the end.
     """
     columns = (
         TextColumn("{task.description:<24}"),
@@ -128,13 +130,16 @@ def working(*, silent: bool) -> Iterator[Progress]:
     bars = Progress(*columns, console=console, transient=True, disable=hidden)
     tasks: dict[str, TaskID] = {}
 
-    def show(stage: str, fraction: float, remark: str) -> None:
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=1.0, remark=remark)
-        bars.update(tasks[stage], completed=fraction, remark=remark)
+    with bars, keeping_interrupts() as check:
 
-    with bars, listening(show):
-        yield bars
+        def show(stage: str, fraction: float, remark: str) -> None:
+            check()
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=1.0, remark=remark)
+            bars.update(tasks[stage], completed=fraction, remark=remark)
+
+        with listening(show):
+            yield bars
 
 
 @contextmanager
