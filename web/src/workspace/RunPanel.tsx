@@ -13,7 +13,6 @@ export function RunPanel({ store }: { store: Store }) {
   const busy = job !== null || store.status !== "open";
   const plan = state.plan;
   const changes = state.stale?.plan ?? [];
-  const columns = (state.beams ?? []).reduce((n, beam) => n + beam.columns, 0);
   const protons = store.settings?.machine === "generic-protons";
   return (
     <section class="panel ws-run" aria-labelledby="run-title">
@@ -31,7 +30,7 @@ export function RunPanel({ store }: { store: Store }) {
       <Progress store={store} />
       {plan && !job && (
         <dl class="ws-facts small number">
-          <div><dt>{plan.modality === "photons" ? "Bixels" : "Spots"}</dt><dd title="Those without weight are left out.">{plan.spots}{columns > plan.spots ? ` of ${columns}` : ""}</dd></div>
+          <div><dt>{plan.modality === "photons" ? "Bixels" : "Spots"}</dt><dd title="Those without weight are left out.">{plan.spots}{plan.columns > plan.spots ? ` of ${plan.columns}` : ""}</dd></div>
           <div><dt>Maximum</dt><dd>{plan.max.toFixed(1)} {plan.unit}</dd></div>
           <div><dt>Fractions</dt><dd>{plan.fractions}</dd></div>
           {plan.objective !== null && <div><dt>Objective</dt><dd>{plan.objective.toPrecision(4)}</dd></div>}

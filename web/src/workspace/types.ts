@@ -89,6 +89,7 @@ export interface PlanInfo {
   machine: string;
   modality: string;
   spots: number;
+  columns: number;
   objective: number | null;
   fractions: number;
   message: string;

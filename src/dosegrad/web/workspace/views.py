@@ -235,6 +235,7 @@ def _plan_content(case: Case) -> dict[str, Any]:
         "machine": plan.beams.machine.name,
         "modality": plan.beams.machine.modality,
         "spots": plan.n_spots,
+        "columns": plan.beams.n_columns,
         "objective": plan.objective,
         "fractions": plan.fractions,
         "message": plan.message,
