@@ -30,8 +30,3 @@ def test_a_lost_interrupt_is_raised_at_the_end():
     with pytest.raises(KeyboardInterrupt), keeping_interrupts():
         lost_interrupt()
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_work_without_an_interrupt_ends_as_it_does():
-    with keeping_interrupts() as check:
-        check()
