@@ -231,5 +231,6 @@ def test_control_c_in_the_middle_leaves_nothing(write_plan, tmp_path):
         told = process.stderr.read()
         # shells call both 130; Python ends by the signal itself if that came while it ran a string
         assert process.wait(timeout=60) in {130, -signal.SIGINT}
-    assert told == "interrupted: nothing written.\n"
+    # Python itself may tell of an exception that compiled code could not pass on
+    assert told.endswith("interrupted: nothing written.\n")
     assert [p.name for p in tmp_path.iterdir()] == ["plan.toml"]
