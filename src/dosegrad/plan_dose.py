@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from dosegrad._version import __version__
-from dosegrad.beams.beam import Beams
 from dosegrad.dose import Dose
 from dosegrad.engines.protocols import (
     ApertureEngine,
@@ -16,10 +15,11 @@ from dosegrad.engines.protocols import (
     ForwardEngine,
     InfluenceEngine,
 )
-from dosegrad.errors import BeamError, CapabilityError
+from dosegrad.errors import CapabilityError
 from dosegrad.geometry.grid import Grid, Triple
 from dosegrad.influence.biology import check_model
 from dosegrad.influence.build import (
+    check_positions,
     choose_grid,
     choose_voxels,
     default_engine,
@@ -101,7 +101,7 @@ def prepare_dose(
             f"engine {type(chosen).__name__} computes no dose without a matrix; engines that do: "
             f"{', '.join(ENGINES)}."
         )
-    _check_positions(patient, plan.beams)
+    check_positions(patient, plan.beams)
     if grid is None and dose_spacing is None:
         if plan.dose is not None:
             grid = plan.dose.grid
@@ -123,7 +123,7 @@ def prepare_dose(
         check_model(rbe, plan.beams.machine, offered)
 
     def dose_of(variant: Plan) -> Dose:
-        _check_positions(patient, variant.beams)
+        check_positions(patient, variant.beams)
         array = np.zeros(dose_grid.n_voxels)
         factor = rbe.factor if isinstance(rbe, ConstantRBE) else 1.0
         if rbe is not None and is_variable(rbe):
@@ -143,16 +143,6 @@ def prepare_dose(
         return Dose(dose_grid, scaled.reshape(dose_grid.shape), quantity, provenance=provenance)
 
     return dose_of
-
-
-def _check_positions(patient: Patient, beams: Beams) -> None:
-    for beam in beams:
-        if beam.position != patient.ct.position:
-            raise BeamError(
-                f"the beam at gantry {beam.gantry:g}° was made for a patient in position "
-                f"{beam.position}, but this one lies {patient.ct.position}. Steer the beams for "
-                "this patient."
-            )
 
 
 def _for_apertures(engine: object) -> ApertureEngine:

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from pydicom import dcmread
+from pydicom.uid import generate_uid
 
+from dosegrad.io.dicom.writing.study import write_dicom
+from dosegrad.patient.phantoms import phantom
 from dosegrad.web.security import Access
 from dosegrad.web.server import make_server
 
@@ -162,3 +166,19 @@ def workers():
         return found
 
     return find
+
+
+@pytest.fixture
+def write_two_structure_sets():
+    """Writes a study whose second structure set calls an organ otherwise; returns the first."""
+
+    def write(folder):
+        write_dicom(folder, patient=phantom("disc-2d"))
+        (first,) = [p for p in folder.rglob("*.dcm") if dcmread(p).Modality == "RTSTRUCT"]
+        again = dcmread(first)
+        again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        next(r for r in again.StructureSetROISequence if r.ROIName == "Organ").ROIName = "Later"
+        again.save_as(first.with_name("later.dcm"))
+        return first
+
+    return write

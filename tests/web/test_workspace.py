@@ -229,19 +229,9 @@ def test_files_outside_are_not_opened_saved_or_compared(enter):
         assert "leads out" in page.job(job, path="../elsewhere.npz")["message"]
 
 
-def test_one_of_several_structure_sets_is_chosen(enter, served):
-    from pydicom import dcmread
-    from pydicom.uid import generate_uid
-
-    from dosegrad.io.dicom.writing.study import write_dicom
-
+def test_one_of_several_structure_sets_is_chosen(enter, served, write_two_structure_sets):
     folder = served.folder / "two-sets"
-    write_dicom(folder, patient=phantom("disc-2d"))
-    (first,) = [p for p in folder.rglob("*.dcm") if dcmread(p).Modality == "RTSTRUCT"]
-    again = dcmread(first)
-    again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    next(r for r in again.StructureSetROISequence if r.ROIName == "Organ").ROIName = "Later"
-    again.save_as(first.with_name("later.dcm"))
+    first = write_two_structure_sets(folder)
     page = enter()
     page.send(kind="open", source={"kind": "file", "path": "two-sets"})
     asked = page.until("choose")

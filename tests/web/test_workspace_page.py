@@ -8,11 +8,6 @@ import os
 import signal
 
 import pytest
-from pydicom import dcmread
-from pydicom.uid import generate_uid
-
-from dosegrad.io.dicom.writing.study import write_dicom
-from dosegrad.patient.phantoms import phantom
 
 pytestmark = pytest.mark.slow
 
@@ -125,14 +120,9 @@ def test_a_plan_is_made_judged_and_exported(page, served):
     assert served.get("/api/workspace/files?path=browser-dicom").status == 200
 
 
-def test_one_of_several_structure_sets_is_chosen(clean_page, served):
+def test_one_of_several_structure_sets_is_chosen(clean_page, served, write_two_structure_sets):
     folder = served.folder / "sets"
-    write_dicom(folder, patient=phantom("disc-2d"))
-    (first,) = [p for p in folder.rglob("*.dcm") if dcmread(p).Modality == "RTSTRUCT"]
-    again = dcmread(first)
-    again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    next(r for r in again.StructureSetROISequence if r.ROIName == "Organ").ROIName = "Later"
-    again.save_as(first.with_name("later.dcm"))
+    write_two_structure_sets(folder)
     clean_page.goto(f"{served.url}/workspace")
     settled(clean_page)
     clean_page.get_by_role("button", name="sets DICOM folder", exact=True).click()

@@ -51,6 +51,7 @@ from dosegrad.registry import DEFAULT_ENGINES, ENGINES, load_object
 
 __all__ = [
     "VoxelChoice",
+    "check_positions",
     "choose_grid",
     "choose_voxels",
     "compute_influence",
@@ -125,7 +126,7 @@ def compute_influence(
     """
     executor = resolve_executor(cluster)
     chosen = resolve_engine(default_engine(beams) if engine is None else engine)
-    _check_position(patient, beams)
+    check_positions(patient, beams)
     names = _checked_quantities(chosen, beams, quantities, rbe)
     dose_grid = choose_grid(patient, grid=grid, dose_spacing=dose_spacing)
     rows = choose_voxels(patient, dose_grid, voxels)
@@ -306,7 +307,14 @@ def prepare_medium(patient: Patient, grid: Grid, engine: object) -> Any:
     return patient.medium(grid, outside_body=outside)
 
 
-def _check_position(patient: Patient, beams: Beams) -> None:
+def check_positions(patient: Patient, beams: Beams) -> None:
+    """Refuse beams that were made for another patient position.
+
+    Raises
+    ------
+    BeamError
+        If there is one.
+    """
     for beam in beams:
         if beam.position != patient.ct.position:
             raise BeamError(
